@@ -1,0 +1,47 @@
+//! What Node sees. Holds no mathematics: it checks, queues on the engine or the loader, and hands
+//! numbers back.
+
+mod data;
+mod feature_index;
+mod promise;
+mod session;
+mod system;
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use napi::bindgen_prelude::Object;
+use napi::{Env, Status};
+use napi_derive::napi;
+
+use crate::engine;
+use crate::error::Error;
+
+/// Node environments (main thread, workers) that have the addon open.
+static ENVIRONMENTS: AtomicUsize = AtomicUsize::new(0);
+
+/// Ends the engine with the last environment: a process that exits while libtorch computes must wait
+/// for the job under way, or its threads would run on in a torn-down library.
+#[napi(module_exports)]
+pub fn open(_exports: Object<'_>, env: Env) -> napi::Result<()> {
+    ENVIRONMENTS.fetch_add(1, Ordering::SeqCst);
+    env.add_env_cleanup_hook((), |()| {
+        if ENVIRONMENTS.fetch_sub(1, Ordering::SeqCst) == 1 {
+            engine::shut_down();
+        }
+    })?;
+    Ok(())
+}
+
+/// `ts/errors.ts` reads the JSON; napi's own status codes could not carry ours.
+fn to_napi(error: &Error) -> napi::Error {
+    let record = serde_json::json!({
+        "code": error.code(),
+        "subject": error.subject(),
+        "message": error.to_string(),
+    });
+    napi::Error::new(Status::GenericFailure, record.to_string())
+}
+
+fn disposed(subject: &str) -> Error {
+    Error::Disposed { subject: subject.into() }
+}

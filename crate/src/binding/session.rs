@@ -1,0 +1,300 @@
+//! A training session as Node sees it: a handle whose calls queue on the engine.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use napi::Env;
+use napi::bindgen_prelude::{Float32Array, Object};
+use napi_derive::napi;
+
+use super::data::Batch;
+use super::promise::on_engine;
+use super::{disposed, to_napi};
+use crate::engine::{self, lock};
+use crate::error::{Error, Result};
+use crate::nn::NnclrOptions;
+use crate::optim::Rule;
+use crate::step::{Positive, StepStats};
+use crate::{checkpoint, device, session};
+
+/// Everything that decides a session; complete, the defaults live in TypeScript.
+#[napi(object)]
+pub struct SessionOptions {
+    /// `resnet10` ... `resnet152`.
+    pub backbone: String,
+    /// `imagenet`, `cifar` or `small`.
+    pub stem: String,
+    /// Hidden width of the projection head.
+    pub projection_hidden: u32,
+    /// Length of z and p.
+    pub out: u32,
+    /// Hidden width of the prediction head.
+    pub prediction_hidden: u32,
+    /// Rows of the memory bank.
+    pub bank_size: u32,
+    /// Look only at rows that were pushed.
+    pub bank_only_filled: bool,
+    /// `nt-xent` or `paper`.
+    pub loss: String,
+    /// Temperature of the loss.
+    pub temperature: f64,
+    /// `sgd` or `lars`.
+    pub optimizer: String,
+    /// 0 = none.
+    pub momentum: f64,
+    /// Nesterov's form.
+    pub nesterov: bool,
+    /// L2 penalty.
+    pub weight_decay: f64,
+    /// Leave biases and norms out of weight decay and trust scaling.
+    pub exclude_norms: bool,
+    /// Factor of LARS's trust ratio.
+    pub trust_coefficient: f64,
+    /// bf16 activations instead of f32.
+    pub bf16: bool,
+    /// `auto`, `cpu`, `cuda` or `cuda:N`.
+    pub device: String,
+    /// Decides the weights' and the bank's start.
+    pub seed: f64,
+    /// Threads libtorch computes with.
+    pub threads: u32,
+}
+
+impl SessionOptions {
+    /// On the engine's thread, since it may ask for CUDA.
+    fn resolve(&self) -> Result<session::SessionOptions> {
+        let (momentum, nesterov) = (self.momentum, self.nesterov);
+        let rule = match self.optimizer.as_str() {
+            "sgd" => Rule::Sgd { momentum, nesterov },
+            "lars" => {
+                Rule::Lars { momentum, nesterov, trust_coefficient: self.trust_coefficient }
+            }
+            other => return Err(Error::config("optimizer", other, "sgd or lars")),
+        };
+        Ok(session::SessionOptions {
+            model: NnclrOptions {
+                arch: self.backbone.parse()?,
+                stem: self.stem.parse()?,
+                projection_hidden: i64::from(self.projection_hidden),
+                out: i64::from(self.out),
+                prediction_hidden: i64::from(self.prediction_hidden),
+            },
+            bank_size: self.bank_size as usize,
+            bank_only_filled: self.bank_only_filled,
+            loss: self.loss.parse()?,
+            temperature: self.temperature,
+            rule,
+            weight_decay: self.weight_decay,
+            exclude_norms: self.exclude_norms,
+            bf16: self.bf16,
+            device: device::resolve(&self.device)?,
+            seed: self.seed as u64,
+        })
+    }
+}
+
+/// Numbers of one step.
+#[napi(object)]
+pub struct StepNumbers {
+    /// Mean of the two symmetric terms.
+    pub loss: f64,
+    /// Learning rate used.
+    pub lr: f64,
+    /// Mean cosine similarity of z and its neighbour.
+    pub neighbour_similarity: f64,
+    /// Distinct neighbours over queries, 0..1.
+    pub unique_neighbours: f64,
+    /// Share of neighbours that are an older view of the same sample.
+    pub self_neighbour_rate: f64,
+    /// Mean age of the neighbours, in steps.
+    pub neighbour_age: f64,
+    /// Share of neighbours of the query's class; null without labels.
+    #[napi(ts_type = "number | null")]
+    pub same_class_rate: napi::Either<f64, napi::bindgen_prelude::Null>,
+    /// Spread of unit z over the batch: near 1 healthy, near 0 collapsed.
+    pub feature_std: f64,
+    /// Rows of the bank that hold a past z.
+    pub bank_filled: u32,
+}
+
+impl From<StepStats> for StepNumbers {
+    fn from(stats: StepStats) -> Self {
+        use napi::Either;
+        Self {
+            loss: stats.loss,
+            lr: stats.lr,
+            neighbour_similarity: stats.neighbour_similarity,
+            unique_neighbours: stats.unique_neighbours,
+            self_neighbour_rate: stats.self_neighbour_rate,
+            neighbour_age: stats.neighbour_age,
+            same_class_rate: stats
+                .same_class_rate
+                .map_or(Either::B(napi::bindgen_prelude::Null), Either::A),
+            feature_std: stats.feature_std,
+            bank_filled: stats.bank_filled as u32,
+        }
+    }
+}
+
+/// Learning rate and source of the positives of one step.
+#[napi(object)]
+pub struct StepOptions {
+    /// Learning rate.
+    pub lr: f64,
+    /// `bank`, `view` or `random`.
+    pub positive: String,
+}
+
+type Slot = Arc<Mutex<Option<session::Session>>>;
+
+/// Network, memory bank and optimizer on one device.
+#[napi]
+pub struct Session {
+    slot: Slot,
+    feature_dim: u32,
+    device: String,
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        release(&self.slot);
+    }
+}
+
+#[napi]
+impl Session {
+    /// Makes fresh weights and bank.
+    #[napi(ts_return_type = "Promise<Session>")]
+    pub fn create<'env>(env: &'env Env, options: SessionOptions) -> napi::Result<Object<'env>> {
+        engine::set_threads(options.threads.max(1) as i32);
+        let job = move || session::Session::new(options.resolve()?);
+        on_engine(env, "create session", job, |_, session| {
+            let feature_dim = session.feature_dim() as u32;
+            let device = match session.device() {
+                tch::Device::Cuda(index) => format!("cuda:{index}"),
+                _ => "cpu".into(),
+            };
+            Ok(Self { slot: Arc::new(Mutex::new(Some(session))), feature_dim, device })
+        })
+    }
+
+    /// Length of the feature vector.
+    #[napi(getter)]
+    pub fn feature_dim(&self) -> u32 {
+        self.feature_dim
+    }
+
+    /// `cpu` or `cuda:N`.
+    #[napi(getter)]
+    pub fn device(&self) -> String {
+        self.device.clone()
+    }
+
+    /// One training step on a batch of two views.
+    #[napi(ts_return_type = "Promise<StepNumbers>")]
+    pub fn step<'env>(
+        &self,
+        env: &'env Env,
+        batch: &Batch,
+        options: StepOptions,
+    ) -> napi::Result<Object<'env>> {
+        let positive = match options.positive.as_str() {
+            "bank" => Positive::Neighbour,
+            "view" => Positive::View,
+            "random" => Positive::Random,
+            other => {
+                return Err(to_napi(&Error::config("positive", other, "bank, view or random")));
+            }
+        };
+        let batch = batch.get()?;
+        self.queue(
+            env,
+            "training step",
+            move |session| session.step(&batch, options.lr, positive),
+            |_, stats| Ok(StepNumbers::from(stats)),
+        )
+    }
+
+    /// Backbone features `[length, featureDim]` of a batch's first view, in evaluation mode.
+    #[napi(ts_return_type = "Promise<Float32Array>")]
+    pub fn embed<'env>(&self, env: &'env Env, batch: &Batch) -> napi::Result<Object<'env>> {
+        let batch = batch.get()?;
+        let convert = |_: Env, features| Ok(Float32Array::new(features));
+        self.queue(env, "embedding", move |session| session.embed(&batch), convert)
+    }
+
+    /// Writes a checkpoint: model, optimizer, bank and the given metadata.
+    #[napi(ts_return_type = "Promise<void>")]
+    pub fn save<'env>(
+        &self,
+        env: &'env Env,
+        path: String,
+        metadata: String,
+    ) -> napi::Result<Object<'env>> {
+        let path = PathBuf::from(path);
+        self.queue(env, "saving", move |s| s.save(&path, &metadata), |_, ()| Ok(()))
+    }
+
+    /// Takes a checkpoint over; resolves with its metadata.
+    #[napi(ts_return_type = "Promise<string>")]
+    pub fn load<'env>(&self, env: &'env Env, path: String) -> napi::Result<Object<'env>> {
+        let path = PathBuf::from(path);
+        self.queue(env, "loading", move |session| session.load(&path), |_, text| Ok(text))
+    }
+
+    /// Writes the backbone alone, with torchvision's names.
+    #[napi(ts_return_type = "Promise<void>")]
+    pub fn export_backbone<'env>(
+        &self,
+        env: &'env Env,
+        path: String,
+        metadata: String,
+    ) -> napi::Result<Object<'env>> {
+        let path = PathBuf::from(path);
+        let job = move |session: &mut session::Session| {
+            checkpoint::export_backbone(&path, &session.model, &metadata)
+        };
+        self.queue(env, "exporting", job, |_, ()| Ok(()))
+    }
+
+    /// Starts the backbone from a weight file; resolves with the names it had no place for.
+    #[napi(ts_return_type = "Promise<string[]>")]
+    pub fn import_backbone<'env>(
+        &self,
+        env: &'env Env,
+        path: String,
+    ) -> napi::Result<Object<'env>> {
+        let path = PathBuf::from(path);
+        let job = move |session: &mut session::Session| {
+            checkpoint::import_backbone(&path, &session.model)
+        };
+        self.queue(env, "importing", job, |_, names| Ok(names))
+    }
+
+    /// Frees the tensors after the calls queued so far.
+    #[napi]
+    pub fn dispose(&self) {
+        release(&self.slot);
+    }
+
+    fn queue<'env, T: Send + 'static, V: napi::bindgen_prelude::ToNapiValue + 'static>(
+        &self,
+        env: &'env Env,
+        operation: &'static str,
+        job: impl FnOnce(&mut session::Session) -> Result<T> + Send + 'static,
+        convert: impl FnOnce(Env, T) -> napi::Result<V> + Send + 'static,
+    ) -> napi::Result<Object<'env>> {
+        let slot = Arc::clone(&self.slot);
+        let job = move || match lock(&slot).as_mut() {
+            Some(session) => job(session),
+            None => Err(disposed("Session")),
+        };
+        on_engine(env, operation, job, convert)
+    }
+}
+
+/// Tensors are freed where they were made, in the order of the calls.
+fn release(slot: &Slot) {
+    let slot = Arc::clone(slot);
+    engine::submit("dispose", move || Ok(drop(lock(&slot).take())), |_| {});
+}

@@ -1,0 +1,111 @@
+//! The one thread that talks to libtorch.
+//!
+//! Each calling thread would get an OpenMP pool of its own, and libuv's four threads are shared with
+//! files and DNS, so every tensor job of the process runs here, in the order it was asked for. This is
+//! also the one place where panics are caught: libtorch's C++ exceptions arrive as `TchError` or as a
+//! panic of tch, and both leave as a coded error.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{Builder, JoinHandle};
+
+use crate::error::{Error, Result};
+
+type Job = Box<dyn FnOnce() + Send>;
+
+struct Thread {
+    sender: Sender<Job>,
+    closing: Arc<AtomicBool>,
+    handle: JoinHandle<()>,
+}
+
+static THREAD: Mutex<Option<Thread>> = Mutex::new(None);
+static THREADS: Mutex<Option<i32>> = Mutex::new(None);
+
+/// A lock whose owner panicked is still a lock: the jobs behind it report their own errors.
+pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Queues `job`; `done` gets its result, on the engine's thread. `operation` names it in errors.
+pub fn submit<T: Send + 'static>(
+    operation: &'static str,
+    job: impl FnOnce() -> Result<T> + Send + 'static,
+    done: impl FnOnce(Result<T>) + Send + 'static,
+) {
+    let mut thread = lock(&THREAD);
+    if thread.is_none() {
+        match start() {
+            Ok(started) => *thread = Some(started),
+            Err(cause) => {
+                let reason = format!("cannot start the engine's thread: {cause}");
+                return done(Err(Error::Torch { operation: operation.into(), reason }));
+            }
+        }
+    }
+    if let Some(thread) = thread.as_ref() {
+        // The thread ends only in `shut_down`, which takes it out of the slot first.
+        let _ = thread.sender.send(Box::new(move || done(guard(operation, job))));
+    }
+}
+
+/// Runs `job` on the engine and waits: for Rust callers and tests.
+pub fn run<T: Send + 'static>(
+    operation: &'static str,
+    job: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    let (sender, receiver) = channel();
+    submit(operation, job, move |result| {
+        let _ = sender.send(result);
+    });
+    receiver.recv().unwrap_or_else(|_| Err(Error::Disposed { subject: "engine".into() }))
+}
+
+/// Number of threads libtorch computes with; takes effect from the next job on.
+pub fn set_threads(count: i32) {
+    *lock(&THREADS) = Some(count);
+    submit("set threads", move || Ok(tch::set_num_threads(count)), |_| {});
+}
+
+/// Ends the thread after the job under way; what is still queued is dropped. A process that exits
+/// while libtorch computes would otherwise pull its statics from under it.
+pub fn shut_down() {
+    let thread = lock(&THREAD).take();
+    if let Some(Thread { sender, closing, handle }) = thread {
+        closing.store(true, Ordering::Release);
+        drop(sender);
+        let _ = handle.join();
+    }
+}
+
+/// A panic or a libtorch exception as a coded error that names the operation.
+pub fn guard<T>(operation: &'static str, job: impl FnOnce() -> Result<T>) -> Result<T> {
+    match catch_unwind(AssertUnwindSafe(job)) {
+        Ok(Err(Error::Torch { reason, .. })) => {
+            Err(Error::Torch { operation: operation.into(), reason })
+        }
+        Ok(result) => result,
+        Err(payload) => Err(Error::from_panic(operation, payload.as_ref())),
+    }
+}
+
+fn start() -> std::io::Result<Thread> {
+    let (sender, receiver) = channel::<Job>();
+    let closing = Arc::new(AtomicBool::new(false));
+    let stop = Arc::clone(&closing);
+    let handle = Builder::new().name("nnclr-engine".into()).spawn(move || {
+        if let Some(count) = *lock(&THREADS) {
+            tch::set_num_threads(count);
+        }
+        for job in receiver {
+            if stop.load(Ordering::Acquire) {
+                break;
+            }
+            // Jobs guard themselves; what is left to catch here is a panic in a `done`.
+            let _ = catch_unwind(AssertUnwindSafe(job));
+        }
+    })?;
+    Ok(Thread { sender, closing, handle })
+}

@@ -1,0 +1,143 @@
+//! Gaussian blur as Pillow does it: three passes of a box filter of fractional radius along each axis.
+
+use super::Picture;
+
+const PASSES: usize = 3;
+/// Pillow keeps weights as 8.24 fixed point.
+const ONE: f32 = (1 << 24) as f32;
+const HALF: u32 = 1 << 23;
+
+/// A box of `2 * radius + 1` whole weights with a fractional weight at both ends.
+struct Kernel {
+    radius: usize,
+    whole: u32,
+    fraction: u32,
+}
+
+impl Kernel {
+    /// The box whose three-fold repetition has the deviation `sigma` (Gwosdek et al. 2011, in Pillow's precision).
+    fn for_gaussian(sigma: f64) -> Self {
+        let sigma = sigma as f32;
+        let variance = sigma * sigma / PASSES as f32;
+        let length = (12.0 * f64::from(variance) + 1.0).sqrt() as f32;
+        let whole = ((f64::from(length) - 1.0) / 2.0).floor() as f32;
+        let mut fraction = (2.0 * whole + 1.0) * (whole * (whole + 1.0) - 3.0 * variance);
+        fraction /= 6.0 * (variance - (whole + 1.0) * (whole + 1.0));
+        Self::for_box(whole + fraction)
+    }
+
+    fn for_box(radius: f32) -> Self {
+        let whole = (ONE / (radius * 2.0 + 1.0)) as u32;
+        let radius = radius as usize;
+        let covered = (radius as u32 * 2 + 1).wrapping_mul(whole);
+        Self { radius, whole, fraction: (1u32 << 24).wrapping_sub(covered) / 2 }
+    }
+}
+
+/// Blurs in place. `sigma` is the standard deviation in pixels; 0 changes nothing.
+pub fn gaussian_blur(picture: &mut Picture, sigma: f64) {
+    if sigma == 0.0 {
+        return;
+    }
+    let kernel = Kernel::for_gaussian(sigma);
+    // Columns are blurred in whole rows of bytes, so the horizontal passes (Pillow's first) work on the transposed picture.
+    let mut sideways = picture.transposed();
+    blur_columns(&mut sideways, &kernel);
+    *picture = sideways.transposed();
+    blur_columns(picture, &kernel);
+}
+
+fn blur_columns(picture: &mut Picture, kernel: &Kernel) {
+    let stride = picture.stride();
+    let mut sums = vec![0; stride];
+    let mut other = vec![0; picture.pixels.len()];
+    for _ in 0..PASSES {
+        box_columns(&picture.pixels, &mut other, stride, kernel, &mut sums);
+        std::mem::swap(&mut picture.pixels, &mut other);
+    }
+}
+
+/// One pass down all columns. Outside the picture its first and last row go on.
+fn box_columns(from: &[u8], to: &mut [u8], stride: usize, kernel: &Kernel, sums: &mut [u32]) {
+    let last = from.len() / stride - 1;
+    let row = |y: usize| {
+        let y = y.min(last);
+        &from[y * stride..(y + 1) * stride]
+    };
+    // The window of the row before the first: `radius + 1` times the first row, then `radius` rows from the top.
+    let before = kernel.radius as u32 + 1;
+    for (sum, &first) in sums.iter_mut().zip(row(0)) {
+        *sum = u32::from(first) * before;
+    }
+    for y in 0..kernel.radius {
+        for (sum, &value) in sums.iter_mut().zip(row(y)) {
+            *sum += u32::from(value);
+        }
+    }
+    for (y, out) in to.chunks_exact_mut(stride).enumerate() {
+        let left = row(y.saturating_sub(kernel.radius + 1));
+        box_row(sums, left, row(y + kernel.radius), row(y + kernel.radius + 1), (kernel.whole, kernel.fraction), out);
+    }
+}
+
+vectorised! {
+    /// Moves the window one row down and writes that row.
+    fn box_row(sums: &mut [u32], leaving: &[u8], entering: &[u8], beyond: &[u8], weights: (u32, u32), out: &mut [u8]) {
+        let (whole, fraction) = weights;
+        let rows = leaving.iter().zip(entering).zip(beyond);
+        for ((sum, out), ((&leaving, &entering), &beyond)) in sums.iter_mut().zip(out).zip(rows) {
+            *sum = sum.wrapping_add(u32::from(entering)).wrapping_sub(u32::from(leaving));
+            let ends = u32::from(leaving) + u32::from(beyond);
+            let value = sum.wrapping_mul(whole).wrapping_add(ends.wrapping_mul(fraction));
+            *out = (value.wrapping_add(HALF) >> 24) as u8;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spike(side: u32) -> Picture {
+        let mut picture = Picture::black(side, side);
+        let centre = (side / 2 * side + side / 2) as usize * 3;
+        picture.pixels[centre..centre + 3].fill(255);
+        picture
+    }
+
+    #[test]
+    fn a_flat_picture_stays_flat_at_every_radius() {
+        for sigma in [0.1, 0.7, 2.0, 9.0] {
+            let mut picture = Picture { width: 7, height: 5, pixels: vec![200; 105] };
+            gaussian_blur(&mut picture, sigma);
+            assert!(picture.pixels.iter().all(|&v| v == 200), "sigma {sigma}");
+        }
+    }
+
+    #[test]
+    fn a_spike_spreads_evenly_in_all_four_directions() {
+        let mut picture = spike(15);
+        gaussian_blur(&mut picture, 1.5);
+        let at = |x: usize, y: usize| picture.pixels[(y * 15 + x) * 3];
+        assert!(at(7, 7) > at(6, 7) && at(6, 7) > at(5, 7));
+        assert_eq!(at(6, 7), at(8, 7));
+        assert_eq!(at(7, 6), at(7, 8));
+        assert_eq!(at(6, 7), at(7, 6));
+    }
+
+    #[test]
+    fn a_wider_sigma_spreads_further() {
+        let (mut narrow, mut wide) = (spike(21), spike(21));
+        gaussian_blur(&mut narrow, 0.5);
+        gaussian_blur(&mut wide, 2.0);
+        assert!(narrow.pixels[(10 * 21 + 10) * 3] > wide.pixels[(10 * 21 + 10) * 3]);
+        assert_eq!(narrow.pixels[(10 * 21 + 15) * 3], 0);
+    }
+
+    #[test]
+    fn a_sigma_of_zero_changes_nothing() {
+        let mut picture = spike(5);
+        gaussian_blur(&mut picture, 0.0);
+        assert_eq!(picture, spike(5));
+    }
+}

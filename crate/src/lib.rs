@@ -1,0 +1,22 @@
+//! NNCLR (arXiv 2104.14548): self-supervised visual learning on libtorch.
+//!
+//! Layers, lowest first: `image` knows no torch; `loader` makes batches on worker threads; `nn`,
+//! `optim`, `step` and `eval` are the method; `checkpoint` and `session` hold a run together; `engine`
+//! is the one thread that talks to libtorch; `binding` alone knows Node.
+
+#[cfg(feature = "binding")]
+mod binding;
+pub mod checkpoint;
+pub mod device;
+pub mod engine;
+pub mod error;
+pub mod eval;
+pub mod image;
+pub mod loader;
+pub mod nn;
+pub mod optim;
+pub mod rng;
+pub mod session;
+pub mod step;
+
+pub use error::{Error, Result};

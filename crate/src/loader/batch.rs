@@ -1,0 +1,169 @@
+//! A batch while it is made, and when it is finished.
+
+use super::sample::{Recipe, Sample};
+use crate::error::{Error, Result};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+/// Called once with the finished batch.
+pub type Done = Box<dyn FnOnce(Result<Batch>) + Send>;
+
+/// Views of some samples.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Batch {
+    /// Each `[B, size, size, 3]`, 8 bits: two for training, one for evaluation.
+    pub views: Vec<Vec<u8>>,
+    /// Side of a view.
+    pub size: u32,
+    /// The pictures used, after substitution.
+    pub indices: Vec<u32>,
+    /// Their labels, if the set has labels.
+    pub labels: Option<Vec<i32>>,
+    /// Pictures asked for that could not be used, in the batch's order.
+    pub bad: Vec<BadPicture>,
+}
+
+/// A picture that could not be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BadPicture {
+    /// Its index in the set.
+    pub index: u32,
+    /// Its path, `<bytes>` when it came from memory.
+    pub path: String,
+    /// The error's code: `IO`, `DECODE`.
+    pub code: String,
+    /// The error's message.
+    pub reason: String,
+}
+
+/// What one place of the batch turned into.
+enum Place {
+    Waiting,
+    Filled { index: u32, bad: Option<BadPicture> },
+    Omitted(BadPicture),
+    Failed(Error),
+}
+
+/// A batch in the making.
+pub(super) struct Job {
+    recipe: Arc<Recipe>,
+    asked: Vec<u32>,
+    epoch: u64,
+    view_bytes: usize,
+    /// Allocated with the first finished sample, so that waiting batches cost nothing.
+    views: Vec<Vec<u8>>,
+    places: Vec<Place>,
+    waiting: usize,
+}
+
+/// One sample's work, without the job's lock.
+pub(super) struct Task {
+    recipe: Arc<Recipe>,
+    position: usize,
+    index: u32,
+    epoch: u64,
+}
+
+/// A finished task.
+pub(super) struct Outcome {
+    position: usize,
+    sample: Result<Sample>,
+}
+
+impl Task {
+    /// Does the work. A panic becomes the sample's error.
+    pub(super) fn run(self) -> Outcome {
+        let work = || self.recipe.sample(self.index, self.epoch);
+        let sample = catch_unwind(AssertUnwindSafe(work))
+            .unwrap_or_else(|payload| Err(Error::from_panic("a loader worker", payload.as_ref())));
+        Outcome { position: self.position, sample }
+    }
+}
+
+impl Job {
+    pub(super) fn new(recipe: Arc<Recipe>, asked: Vec<u32>, epoch: u64) -> Result<Self> {
+        let side = recipe.views.size() as usize;
+        let view_bytes = side * side * 3;
+        let most = isize::MAX as usize / (view_bytes * recipe.views.count());
+        if asked.len() > most {
+            return Err(Error::config("indices", format!("{} samples", asked.len()), format!("at most {most}")));
+        }
+        let places = std::iter::repeat_with(|| Place::Waiting).take(asked.len()).collect();
+        let waiting = asked.len();
+        Ok(Self { recipe, asked, epoch, view_bytes, views: Vec::new(), places, waiting })
+    }
+
+    /// Samples asked for.
+    pub(super) fn len(&self) -> usize {
+        self.asked.len()
+    }
+
+    pub(super) fn task(&self, position: usize) -> Option<Task> {
+        let index = *self.asked.get(position)?;
+        Some(Task { recipe: Arc::clone(&self.recipe), position, index, epoch: self.epoch })
+    }
+
+    /// Takes a finished task in; true when it was the last one.
+    pub(super) fn accept(&mut self, outcome: Outcome) -> bool {
+        let Outcome { position, sample } = outcome;
+        let asked = self.asked[position];
+        let bad = |error: Error| self.describe(asked, &error);
+        let (place, pictures) = match sample {
+            Err(error) => (Place::Failed(error), Vec::new()),
+            Ok(Sample { made: Some((index, pictures)), bad: error }) => {
+                (Place::Filled { index, bad: error.map(bad) }, pictures)
+            }
+            Ok(Sample { made: None, bad: Some(error) }) => (Place::Omitted(bad(error)), Vec::new()),
+            Ok(Sample { made: None, bad: None }) => (Place::Failed(lost(asked)), Vec::new()),
+        };
+        if self.views.is_empty() {
+            let bytes = self.asked.len() * self.view_bytes;
+            self.views = vec![vec![0; bytes]; self.recipe.views.count()];
+        }
+        let start = position * self.view_bytes;
+        for (view, picture) in self.views.iter_mut().zip(pictures) {
+            view[start..start + self.view_bytes].copy_from_slice(&picture.pixels);
+        }
+        self.places[position] = place;
+        self.waiting -= 1;
+        self.waiting == 0
+    }
+
+    /// The batch, or the error of its first place that failed.
+    pub(super) fn finish(mut self) -> Result<Batch> {
+        let mut indices = Vec::with_capacity(self.places.len());
+        let mut reported = Vec::new();
+        for (position, place) in self.places.into_iter().enumerate() {
+            match place {
+                Place::Failed(error) => return Err(error),
+                Place::Waiting => return Err(lost(self.asked[position])),
+                Place::Omitted(bad) => reported.push(bad),
+                Place::Filled { index, bad } => {
+                    // Behind an omitted sample all views move up.
+                    let from = position * self.view_bytes;
+                    let to = indices.len() * self.view_bytes;
+                    if from != to {
+                        self.views.iter_mut().for_each(|view| view.copy_within(from..from + self.view_bytes, to));
+                    }
+                    indices.push(index);
+                    reported.extend(bad);
+                }
+            }
+        }
+        self.views.resize(self.recipe.views.count(), Vec::new());
+        self.views.iter_mut().for_each(|view| view.truncate(indices.len() * self.view_bytes));
+        let set = &self.recipe.set;
+        let labels = set.has_labels().then(|| indices.iter().filter_map(|&index| set.label(index)).collect());
+        Ok(Batch { views: self.views, size: self.recipe.views.size(), indices, labels, bad: reported })
+    }
+
+    fn describe(&self, index: u32, error: &Error) -> BadPicture {
+        let (code, reason) = (error.code().to_owned(), error.to_string());
+        BadPicture { index, path: self.recipe.set.path(index), code, reason }
+    }
+}
+
+/// A place that nobody filled would be a bug of the loader.
+fn lost(index: u32) -> Error {
+    Error::Panic { operation: "the loader".into(), reason: format!("sample {index} was lost") }
+}

@@ -1,0 +1,120 @@
+//! Convolution, linear layer and batch norm with PyTorch's semantics and names.
+//!
+//! Weights stay f32 (or f64); a layer computes in the dtype of its input, so bf16 activations make a
+//! bf16 product while the master weights, the statistics and their gradients keep full precision.
+
+use tch::{Kind, Tensor};
+
+use super::store::{Init, Scope};
+use crate::error::{Error, Result};
+
+/// `nn.Conv2d` without bias.
+#[derive(Debug)]
+pub struct Conv {
+    weight: Tensor,
+    stride: i64,
+    padding: i64,
+}
+
+impl Conv {
+    /// A square kernel, padded so that stride 1 keeps the size.
+    pub fn new(
+        mut scope: Scope<'_>,
+        inputs: i64,
+        outputs: i64,
+        kernel: i64,
+        stride: i64,
+    ) -> Result<Self> {
+        let shape = [outputs, inputs, kernel, kernel];
+        let weight = scope.parameter("weight", &shape, Init::KaimingFanOut)?;
+        Ok(Self { weight, stride, padding: kernel / 2 })
+    }
+
+    /// `[N, C, H, W] -> [N, C', H', W']`
+    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        let weight = in_kind(&self.weight, x.kind())?;
+        let (stride, padding) = ([self.stride; 2], [self.padding; 2]);
+        Ok(x.f_conv2d(&weight, None::<&Tensor>, stride, padding, [1, 1], 1)?)
+    }
+}
+
+/// `nn.Linear`.
+#[derive(Debug)]
+pub struct Linear {
+    weight: Tensor,
+    bias: Option<Tensor>,
+}
+
+impl Linear {
+    /// `bias: false` before a batch norm, as lightly does.
+    pub fn new(mut scope: Scope<'_>, inputs: i64, outputs: i64, bias: bool) -> Result<Self> {
+        let init = Init::UniformFanIn(inputs);
+        let weight = scope.parameter("weight", &[outputs, inputs], init)?;
+        let bias = bias.then(|| scope.parameter("bias", &[outputs], init)).transpose()?;
+        Ok(Self { weight, bias })
+    }
+
+    /// `[N, D] -> [N, D']`
+    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        let weight = in_kind(&self.weight, x.kind())?;
+        let bias = self.bias.as_ref().map(|bias| in_kind(bias, x.kind())).transpose()?;
+        Ok(x.f_linear(&weight, bias)?)
+    }
+}
+
+/// `nn.BatchNorm1d` / `nn.BatchNorm2d`: momentum 0.1, epsilon 1e-5.
+#[derive(Debug)]
+pub struct BatchNorm {
+    weight: Tensor,
+    bias: Tensor,
+    running_mean: Tensor,
+    running_var: Tensor,
+    num_batches_tracked: Tensor,
+}
+
+const MOMENTUM: f64 = 0.1;
+const EPSILON: f64 = 1e-5;
+
+impl BatchNorm {
+    /// Scale 1, shift 0, mean 0, variance 1.
+    pub fn new(mut scope: Scope<'_>, channels: i64) -> Result<Self> {
+        Ok(Self {
+            weight: scope.parameter("weight", &[channels], Init::Constant(1.0))?,
+            bias: scope.parameter("bias", &[channels], Init::Constant(0.0))?,
+            running_mean: scope.buffer("running_mean", &[channels], 0.0)?,
+            running_var: scope.buffer("running_var", &[channels], 1.0)?,
+            num_batches_tracked: scope.counter("num_batches_tracked")?,
+        })
+    }
+
+    /// Normalises over all but the channel dimension; in training by the batch's own statistics,
+    /// which also move the running ones.
+    pub fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
+        if train {
+            let size = x.size();
+            let channels = self.weight.size()[0];
+            if size.iter().product::<i64>() <= channels {
+                return Err(Error::shape(
+                    "batch norm in training",
+                    format!("{size:?}"),
+                    "more than one value per channel",
+                ));
+            }
+            let _ = tch::no_grad(|| self.num_batches_tracked.shallow_clone().f_add_scalar_(1))?;
+        }
+        Ok(x.f_batch_norm(
+            Some(&self.weight),
+            Some(&self.bias),
+            Some(&self.running_mean),
+            Some(&self.running_var),
+            train,
+            MOMENTUM,
+            EPSILON,
+            true,
+        )?)
+    }
+}
+
+fn in_kind(tensor: &Tensor, kind: Kind) -> Result<Tensor> {
+    if tensor.kind() == kind { Ok(tensor.shallow_clone()) } else { Ok(tensor.f_to_kind(kind)?) }
+}

@@ -1,0 +1,63 @@
+//! The network: backbone, projection head, prediction head.
+
+use tch::{Device, Kind, Tensor};
+
+use super::head::Head;
+use super::resnet::{Arch, ResNet, Stem};
+use super::store::Store;
+use crate::error::Result;
+
+/// Sizes of a network.
+#[derive(Debug, Clone)]
+pub struct NnclrOptions {
+    /// Backbone.
+    pub arch: Arch,
+    /// Its first layers.
+    pub stem: Stem,
+    /// Hidden width of the projection head.
+    pub projection_hidden: i64,
+    /// Length of z and p.
+    pub out: i64,
+    /// Hidden width of the prediction head.
+    pub prediction_hidden: i64,
+}
+
+/// Backbone and heads with their named tensors.
+#[derive(Debug)]
+pub struct Nnclr {
+    /// `backbone.*`, `projection_head.*`, `prediction_head.*`.
+    pub store: Store,
+    /// Pictures to features.
+    pub backbone: ResNet,
+    projection_head: Head,
+    prediction_head: Head,
+}
+
+impl Nnclr {
+    /// Fresh weights, a function of the seed.
+    pub fn new(options: &NnclrOptions, device: Device, kind: Kind, seed: u64) -> Result<Self> {
+        let mut store = Store::new(device, kind, seed);
+        let backbone = ResNet::new(store.scope("backbone"), options.arch, options.stem)?;
+        let projection_head = Head::projection(
+            store.scope("projection_head"),
+            backbone.feature_dim,
+            options.projection_hidden,
+            options.out,
+        )?;
+        let prediction_head = Head::prediction(
+            store.scope("prediction_head"),
+            options.out,
+            options.prediction_hidden,
+            options.out,
+        )?;
+        Ok(Self { store, backbone, projection_head, prediction_head })
+    }
+
+    /// One view `[N, 3, H, W]` to (z, p), each `[N, out]`; no gradient flows through z.
+    pub fn forward(&self, x: &Tensor) -> Result<(Tensor, Tensor)> {
+        let y = self.backbone.forward(x, true)?;
+        let z = self.projection_head.forward(&y, true)?;
+        let p = self.prediction_head.forward(&z, true)?;
+        Ok((z.f_detach()?, p))
+    }
+}

@@ -1,0 +1,146 @@
+/**
+ * What a training run tells while it goes. Epochs are counted from 1 and name the epoch being run
+ * or just ended; `step` counts finished steps over the whole run.
+ */
+
+import type { ResolvedConfig } from './config.js'
+
+/** How well the looked-up neighbours do, as means over the step or epoch. */
+export interface NeighbourHealth {
+  /** Mean cosine similarity of a row and its neighbour. */
+  readonly neighbourSimilarity: number
+  /** Share of different bank rows among the neighbours, 0 to 1; low means collapse. */
+  readonly uniqueNeighbours: number
+  /** Share of neighbours that are the same picture's older embedding, 0 to 1. */
+  readonly selfNeighbourRate: number
+  /** Mean age of the neighbours in steps. */
+  readonly neighbourAge: number
+  /** Share of neighbours of the same class, 0 to 1; null without labels. */
+  readonly sameClassRate: number | null
+  /** Standard deviation of the unit embeddings' components; towards 0 means collapse. */
+  readonly featureStd: number
+  /** Share of the bank's rows that have been written, 0 to 1. */
+  readonly bankFilled: number
+}
+
+/** Training begins; everything is settled. */
+export interface StartEvent {
+  readonly type: 'start'
+  /** The complete configuration. */
+  readonly config: ResolvedConfig
+  /** Training pictures used. */
+  readonly pictures: number
+  /** Class names of the training set, null without labels or names. */
+  readonly classes: readonly string[] | null
+  /** Steps of the whole run. */
+  readonly steps: number
+  /** Steps that an earlier run had finished; 0 unless resumed. */
+  readonly resumedAt: number
+  /** The device in use, for example `cpu`. */
+  readonly device: string
+  /** The arithmetic in use. */
+  readonly precision: 'fp32' | 'bf16'
+}
+
+/** A step has finished (every `logEverySteps`-th). */
+export interface StepEvent extends NeighbourHealth {
+  readonly type: 'step'
+  readonly epoch: number
+  readonly step: number
+  /** Steps of the whole run. */
+  readonly steps: number
+  readonly loss: number
+  readonly lr: number
+  /** Pictures (pairs of views) a second since the last step event. */
+  readonly imagesPerSecond: number
+  /** Share of the time spent waiting for data, 0 to 1. */
+  readonly dataWait: number
+  /** Estimate for the rest of the run. */
+  readonly secondsLeft: number
+}
+
+/** An epoch has ended. */
+export interface EpochEvent extends NeighbourHealth {
+  readonly type: 'epoch'
+  readonly epoch: number
+  /** Epochs of the whole run. */
+  readonly epochs: number
+  readonly step: number
+  /** Mean of its steps' losses. */
+  readonly loss: number
+  readonly seconds: number
+  readonly imagesPerSecond: number
+  /** Share of the time spent waiting for data, 0 to 1. */
+  readonly dataWait: number
+}
+
+/** The validation pictures were classified by their neighbours among the training pictures. */
+export interface EvaluationEvent {
+  readonly type: 'evaluation'
+  readonly epoch: number
+  readonly step: number
+  /** Share classified correctly, 0 to 1. */
+  readonly knnTop1: number
+  /** Training pictures compared with. */
+  readonly references: number
+  /** Validation pictures classified. */
+  readonly queries: number
+  /** Neighbours that voted. */
+  readonly k: number
+}
+
+/** A checkpoint is safely on the disk. */
+export interface CheckpointEvent {
+  readonly type: 'checkpoint'
+  readonly path: string
+  readonly epoch: number
+  readonly step: number
+}
+
+/** Something to know that does not stop the run. */
+export interface WarningEvent {
+  readonly type: 'warning'
+  /** A stable word for programs, for example `DATA` or `CHECKPOINT`. */
+  readonly code: string
+  readonly message: string
+}
+
+/** The run is over; the last event. */
+export interface EndEvent {
+  readonly type: 'end'
+  readonly result: TrainResult
+}
+
+/** Any event of a run, told apart by `type`. */
+export type TrainEvent =
+  | StartEvent
+  | StepEvent
+  | EpochEvent
+  | EvaluationEvent
+  | CheckpointEvent
+  | WarningEvent
+  | EndEvent
+
+/** What a run leaves behind. */
+export interface TrainResult {
+  /** The run directory. */
+  readonly out: string
+  /** The newest checkpoint, null when none could be written. */
+  readonly checkpoint: string | null
+  /** Finished epochs. */
+  readonly epochs: number
+  /** Finished steps. */
+  readonly steps: number
+  /** Mean loss of the last epoch. */
+  readonly loss: number
+  /** Share of validation pictures classified correctly at the end; null without labels. */
+  readonly knnTop1: number | null
+  /** Whether the signal ended the run before its last epoch. */
+  readonly stopped: boolean
+  /** Unreadable pictures met; see bad-images.jsonl. */
+  readonly badImages: number
+  /** The exported backbone, null when the run was stopped before. */
+  readonly exported: string | null
+  /** Wall-clock time of this call. */
+  readonly seconds: number
+}

@@ -1,0 +1,32 @@
+/** NNCLR (arXiv 2104.14548): self-supervised visual learning on libtorch. */
+
+export type { ResolvedConfig, TrainConfig, TransformSettings } from './config.js'
+export { CIFAR10, CIFAR100 } from './data/cifar.js'
+export type { DataInput, Dataset, DatasetSource, Sample } from './data/dataset.js'
+export { ImageFolder } from './data/image-folder.js'
+export { openDataset } from './data/open-dataset.js'
+export {
+  type Embedded,
+  type EmbedOptions,
+  embed,
+  type KnnOptions,
+  type KnnResult,
+  knn,
+} from './embed.js'
+export { type ConfigIssue, type ErrorCode, NnclrError } from './errors.js'
+export type {
+  CheckpointEvent,
+  EndEvent,
+  EpochEvent,
+  EvaluationEvent,
+  NeighbourHealth,
+  StartEvent,
+  StepEvent,
+  TrainEvent,
+  TrainResult,
+  WarningEvent,
+} from './events.js'
+export { PRESET_NAMES, type PresetName, presets } from './presets.js'
+export { type SystemInfo, systemInfo } from './system-info.js'
+export { train } from './train.js'
+export type { TrainRun } from './train/train-run.js'

@@ -1,0 +1,43 @@
+/**
+ * The only importer of the native addon. Its errors carry JSON; `NnclrError.from` reads it, at every
+ * public function.
+ */
+
+import { createRequire } from 'node:module'
+import type * as Binding from './binding/index.cjs'
+import { NnclrError } from './errors.js'
+
+export type {
+  BadPicture,
+  Batch,
+  FeatureIndex,
+  Loader,
+  NativeInfo,
+  PictureSet,
+  RandomViewOptions,
+  Session,
+  SessionOptions,
+  StepNumbers,
+} from './binding/index.cjs'
+
+/** The addon's classes and functions. */
+export const native: typeof Binding = open()
+
+function open(): typeof Binding {
+  try {
+    return createRequire(import.meta.url)('./binding/index.cjs') as typeof Binding
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause)
+    const message = `cannot load the native addon for ${process.platform}-${process.arch}: ${reason}`
+    throw new NnclrError('IO', 'native addon', message, { cause })
+  }
+}
+
+/** Runs `work`; whatever it throws becomes an `NnclrError`. */
+export async function guarded<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work()
+  } catch (error) {
+    throw NnclrError.from(error)
+  }
+}

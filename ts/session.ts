@@ -1,0 +1,55 @@
+/** The native session of a configuration, and the machine's part of it. */
+
+import { availableParallelism } from 'node:os'
+import type { FittedConfig, ResolvedConfig } from './config.js'
+import { native, type Session } from './native.js'
+
+/** LARS scales each step to this share of the weight's length (lightly's and the paper's value). */
+const TRUST_COEFFICIENT = 0.001
+
+/** Threads for libtorch. */
+export function threadsOf({ threads }: Pick<ResolvedConfig, 'threads'>): number {
+  return threads === 'auto' ? availableParallelism() : threads
+}
+
+/** Threads that read pictures: decoding and augmenting keep up with training on a quarter of these. */
+const MOST_WORKERS = 8
+
+/** Threads for the loader. */
+export function workersOf({ workers }: Pick<ResolvedConfig, 'workers'>): number {
+  return workers === 'auto' ? Math.min(MOST_WORKERS, availableParallelism()) : workers
+}
+
+/** `auto` means bf16 where the processor multiplies it in hardware. */
+export function precisionOf({
+  precision,
+  device,
+}: Pick<ResolvedConfig, 'precision' | 'device'>): 'fp32' | 'bf16' {
+  if (precision !== 'auto') return precision
+  return device.startsWith('cuda') || native.hasFastBf16() ? 'bf16' : 'fp32'
+}
+
+/** Fresh weights, memory bank and optimizer. */
+export function createSession(config: FittedConfig): Promise<Session> {
+  return native.Session.create({
+    backbone: config.backbone,
+    stem: config.stem,
+    projectionHidden: config.projectionHead.hidden,
+    out: config.projectionHead.out,
+    predictionHidden: config.predictionHead.hidden,
+    bankSize: config.memoryBank.size,
+    bankOnlyFilled: config.memoryBank.warmup === 'fill',
+    loss: config.loss,
+    temperature: config.temperature,
+    optimizer: config.optimizer,
+    momentum: config.momentum,
+    nesterov: config.nesterov,
+    weightDecay: config.weightDecay,
+    excludeNorms: config.optimizer !== 'sgd',
+    trustCoefficient: TRUST_COEFFICIENT,
+    bf16: precisionOf(config) === 'bf16',
+    device: config.device,
+    seed: config.seed,
+    threads: threadsOf(config),
+  })
+}

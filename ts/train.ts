@@ -1,0 +1,253 @@
+/**
+ * Training, from a configuration to a run directory: read it beside the paper's algorithm in
+ * `crate/src/step.rs`, which does one step.
+ */
+
+import { saveCheckpoint } from './checkpoint.js'
+import type { TrainConfig } from './config.js'
+import { isAbort, NnclrError } from './errors.js'
+import type { TrainEvent, TrainResult } from './events.js'
+import { knnScore } from './evaluate.js'
+import { loadBatches } from './loader.js'
+import { batches, epochOrder, pick } from './sampler.js'
+import { learningRate, positiveOf } from './schedule.js'
+import { precisionOf } from './session.js'
+import { BadPictures } from './train/bad-pictures.js'
+import { Clock } from './train/clock.js'
+import { type Prepared, prepare } from './train/prepare.js'
+import { addStep, healthOf, meansOf, noSums, type Sums } from './train/sums.js'
+import { TrainRun } from './train/train-run.js'
+
+/**
+ * Trains NNCLR (arXiv 2104.14548) on pictures and leaves a run directory behind.
+ *
+ * Returns at once: `await` the run for its result, `for await` over it for events. `signal` ends it
+ * after the step under way, with a checkpoint; the result then has `stopped: true`. Never prints.
+ *
+ * @throws NnclrError (rejects) with `code`: CONFIG for a configuration with problems, all of them
+ * listed; IO, DECODE, CHECKPOINT, DEVICE, DIVERGED, TORCH as named.
+ *
+ * @example
+ * const { checkpoint, loss } = await train({ data: 'photos/', out: 'runs/first' })
+ *
+ * @example
+ * const run = train({ data: 'photos/', out: 'runs/first', epochs: 10 })
+ * for await (const event of run) if (event.type === 'epoch') console.log(event.epoch, event.loss)
+ */
+export function train(config: TrainConfig): TrainRun {
+  return new TrainRun(async (emit) => {
+    const prepared = await prepare(config)
+    try {
+      return await new Training(prepared, emit).run()
+    } finally {
+      await prepared.close()
+    }
+  })
+}
+
+/** One run under way. */
+class Training {
+  readonly #on: Prepared
+  readonly #emit: (event: TrainEvent) => void
+  readonly #clock: Clock = new Clock()
+  readonly #bad: BadPictures
+  readonly #steps: number
+  /** Finished epochs, finished steps, and those of the epoch under way. */
+  #epoch = 0
+  #step = 0
+  #stepInEpoch = 0
+  #sums: Sums = noSums()
+  #loss: number | null = null
+  #knnTop1: number | null = null
+  #evaluatedAt = -1
+  #checkpoint: string | null = null
+  #savedAt = -1
+
+  constructor(prepared: Prepared, emit: (event: TrainEvent) => void) {
+    this.#on = prepared
+    this.#emit = emit
+    this.#steps = prepared.config.epochs * prepared.stepsPerEpoch
+    const before = prepared.restored?.metadata
+    const { directory, config, dataset } = prepared
+    this.#bad = new BadPictures(directory, config, dataset.length, before?.bad ?? [])
+    if (before !== undefined) {
+      this.#epoch = before.epoch
+      this.#step = before.step
+      this.#stepInEpoch = before.stepInEpoch
+      this.#sums = { ...before.sums }
+      this.#loss = before.loss
+      this.#knnTop1 = before.knnTop1
+      this.#checkpoint = prepared.restored?.path ?? null
+      this.#savedAt = before.step
+      this.#evaluatedAt = before.stepInEpoch === 0 ? before.step : -1
+    }
+  }
+
+  async run(): Promise<TrainResult> {
+    const { config } = this.#on
+    this.#start()
+    if (this.#step === 0) await this.#evaluate()
+    while (this.#epoch < config.epochs && !this.#isStopped) {
+      const isWhole = await this.#runEpoch()
+      if (!isWhole) break
+      await this.#endEpoch()
+    }
+    return this.#finish()
+  }
+
+  get #isStopped(): boolean {
+    return this.#on.config.signal?.aborted === true
+  }
+
+  /** The steps of an epoch, from where it stands; false when the signal ended it before its end. */
+  async #runEpoch(): Promise<boolean> {
+    const { config, session, loader, indices, stepsPerEpoch } = this.#on
+    const epoch = this.#epoch
+    const order = epochOrder(indices.length, { seed: config.seed, epoch, shuffle: true })
+    const plan = batches(pick(indices, order), config.batchSize, config.dropLast, this.#stepInEpoch)
+    this.#clock.startEpoch()
+    for await (const batch of loadBatches(loader, plan, epoch)) {
+      this.#clock.gotBatch()
+      for (const { path, reason } of this.#bad.record(batch.bad)) {
+        this.#warn('DATA', `${path} was skipped: ${reason}`)
+      }
+      const lr = learningRate(config, this.#step, this.#steps)
+      const positive = positiveOf(config, this.#step, this.#steps)
+      const numbers = await session.step(batch, { lr, positive }).catch((error) => this.#explain(error))
+      addStep(this.#sums, numbers)
+      this.#step += 1
+      this.#stepInEpoch += 1
+      this.#clock.finishedStep(batch.length)
+      if (this.#step % config.logEverySteps === 0) this.#report(numbers)
+      if (this.#isStopped) return this.#stepInEpoch === stepsPerEpoch
+      const { everySteps } = config.checkpoint
+      // The end of an epoch saves for itself.
+      const isDue = everySteps > 0 && this.#step % everySteps === 0
+      if (isDue && this.#stepInEpoch < stepsPerEpoch) await this.#save()
+      this.#clock.wantsBatch()
+    }
+    return true
+  }
+
+  async #endEpoch(): Promise<void> {
+    const { config, dataset, directory } = this.#on
+    const means = meansOf(this.#sums, dataset.labels !== null)
+    const bankFilled = Math.min(1, (this.#step * config.batchSize) / config.memoryBank.size)
+    this.#epoch += 1
+    this.#stepInEpoch = 0
+    this.#sums = noSums()
+    this.#loss = means.loss
+    const numbers = { epoch: this.#epoch, step: this.#step, ...means, bankFilled }
+    const timing = this.#clock.epochTiming()
+    directory.metrics.append({ type: 'epoch', ...numbers })
+    directory.timing.append({ type: 'epoch', epoch: this.#epoch, step: this.#step, ...timing })
+    this.#emit({ type: 'epoch', epochs: config.epochs, ...numbers, ...timing })
+    const { every } = config.evaluation
+    if (every > 0 && this.#epoch % every === 0) await this.#evaluate()
+    const { everyEpochs } = config.checkpoint
+    if (everyEpochs > 0 && this.#epoch % everyEpochs === 0) await this.#save()
+  }
+
+  async #finish(): Promise<TrainResult> {
+    const { config, directory, session } = this.#on
+    const isDone = this.#epoch >= config.epochs
+    if (isDone && this.#evaluatedAt !== this.#step) await this.#evaluate()
+    if (this.#savedAt !== this.#step) await this.#save()
+    if (isDone) await session.exportBackbone(directory.backbonePath, this.#backboneMetadata())
+    const result: TrainResult = {
+      out: directory.path,
+      checkpoint: this.#checkpoint,
+      epochs: this.#epoch,
+      steps: this.#step,
+      loss: this.#loss ?? meansOf(this.#sums, false).loss,
+      knnTop1: this.#knnTop1,
+      stopped: !isDone,
+      badImages: this.#bad.count,
+      exported: isDone ? directory.backbonePath : null,
+      seconds: this.#clock.seconds,
+    }
+    await directory.flush()
+    this.#emit({ type: 'end', result })
+    return result
+  }
+
+  /** kNN against the validation pictures, where there are some; a signal ends it without a score. */
+  async #evaluate(): Promise<void> {
+    const { config, session, validation, directory } = this.#on
+    if (validation === null || config.evaluation.every === 0) return
+    const { references, queries, classes } = validation
+    const vote = { ...config.evaluation, classes }
+    const score = await knnScore(session, references, queries, vote, config.signal).catch((error) => {
+      if (this.#isStopped && isAbort(error)) return null
+      throw error
+    })
+    if (score === null) return
+    const { top1: knnTop1, ...counts } = score
+    this.#knnTop1 = knnTop1
+    this.#evaluatedAt = this.#step
+    const event = { type: 'evaluation', epoch: this.#epoch, step: this.#step, knnTop1, ...counts } as const
+    directory.metrics.append(event)
+    this.#emit(event)
+  }
+
+  async #save(): Promise<void> {
+    const { config, session, directory, dataset } = this.#on
+    this.#checkpoint = await saveCheckpoint(directory, session, config, {
+      epoch: this.#epoch,
+      step: this.#step,
+      stepInEpoch: this.#stepInEpoch,
+      sums: this.#sums,
+      loss: this.#loss,
+      knnTop1: this.#knnTop1,
+      bad: this.#bad.indices,
+      fingerprint: dataset.fingerprint,
+    })
+    this.#savedAt = this.#step
+    const [epoch, step, path] = [this.#epoch, this.#step, this.#checkpoint]
+    this.#emit({ type: 'checkpoint', path, epoch, step })
+  }
+
+  #start(): void {
+    const { config, indices, dataset, session, notes } = this.#on
+    this.#emit({
+      type: 'start',
+      config: config as never,
+      pictures: indices.length,
+      classes: dataset.classes,
+      steps: this.#steps,
+      resumedAt: this.#step,
+      device: session.device,
+      precision: precisionOf({ ...config, device: session.device }),
+    })
+    for (const note of notes) this.#warn('NOTE', note)
+  }
+
+  #report(numbers: Parameters<typeof healthOf>[0]): void {
+    const { config, directory } = this.#on
+    const [epoch, step] = [this.#epoch + 1, this.#step]
+    const { loss, lr } = numbers
+    const health = healthOf(numbers, config.memoryBank.size)
+    const timing = this.#clock.stepTiming(this.#steps - step)
+    directory.metrics.append({ type: 'step', epoch, step, loss, lr, ...health })
+    directory.timing.append({ type: 'step', epoch, step, ...timing })
+    this.#emit({ type: 'step', epoch, step, steps: this.#steps, loss, lr, ...health, ...timing })
+  }
+
+  #warn(code: string, message: string): void {
+    this.#emit({ type: 'warning', code, message })
+  }
+
+  /** A loss that is no number ends the run; the weights of the last checkpoint are still good. */
+  #explain(error: unknown): never {
+    const known = NnclrError.from(error)
+    if (!(known instanceof NnclrError) || known.code !== 'DIVERGED') throw known
+    const kept = this.#checkpoint ?? 'none was written yet'
+    const message = `${known.message} at step ${this.#step + 1}; try a lower lr or a longer warm-up; last good checkpoint: ${kept}`
+    throw new NnclrError('DIVERGED', 'loss', message, { cause: error })
+  }
+
+  #backboneMetadata(): string {
+    const { backbone, stem, imageSize } = this.#on.config
+    return JSON.stringify({ kind: 'backbone', config: { backbone, stem, imageSize } })
+  }
+}

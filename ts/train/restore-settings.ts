@@ -1,0 +1,80 @@
+/** A resumed run's settings: those it began with, and what the caller may change. */
+
+import { type ResolvedConfig, resolveConfig } from '../config.js'
+import { type ConfigIssue, NnclrError } from '../errors.js'
+
+/** Fields that decide the numbers of a run; another value would make it another run. */
+const FIXED = [
+  'batchSize',
+  'imageSize',
+  'backbone',
+  'stem',
+  'projectionHead',
+  'predictionHead',
+  'memoryBank',
+  'neighbours',
+  'neighbourWarmup',
+  'loss',
+  'temperature',
+  'optimizer',
+  'lr',
+  'baseLr',
+  'schedule',
+  'lrEnd',
+  'warmupEpochs',
+  'warmupStart',
+  'momentum',
+  'weightDecay',
+  'nesterov',
+  'seed',
+  'subset',
+  'dropLast',
+  'transform',
+] as const satisfies readonly (keyof ResolvedConfig)[]
+
+/**
+ * What is not given again is as recorded; what is given must be the same, except for `epochs`, which
+ * may grow, and the settings that only concern the machine, logging and evaluation.
+ *
+ * @throws NnclrError CONFIG naming every field that differs.
+ */
+export function restoreSettings(
+  input: unknown,
+  recorded: Record<string, unknown>,
+  notes: string[],
+): ResolvedConfig {
+  const before = recorded['config'] as Record<string, unknown>
+  const { data: _data, validation: _validation, ...settings } = before
+  const given = Object.entries(input as Record<string, unknown>)
+  const now = resolveConfig(merged(settings, Object.fromEntries(given.filter(([, v]) => v !== undefined))))
+  const issues: ConfigIssue[] = []
+  for (const field of FIXED) {
+    const [was, is] = [JSON.stringify(settings[field]), JSON.stringify(now[field])]
+    if (was !== is) {
+      const expected = `${was}, as the run began; resume goes on with the same settings`
+      issues.push({ field, value: is, expected })
+    }
+  }
+  if (issues.length > 0) throw NnclrError.config(issues)
+  const epochs = settings['epochs'] as number
+  if (now.epochs !== epochs) {
+    notes.push(
+      `epochs is ${now.epochs} now and was ${epochs}: the learning-rate schedule is that of ${now.epochs} epochs`,
+    )
+  }
+  return now
+}
+
+/** `over` on `base`, groups field by field. */
+function merged(base: Record<string, unknown>, over: Record<string, unknown>): Record<string, unknown> {
+  const result = { ...base }
+  for (const [key, value] of Object.entries(over)) {
+    const below = base[key]
+    result[key] = isGroup(value) && isGroup(below) ? { ...below, ...value } : value
+  }
+  return result
+}
+
+function isGroup(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && Object.getPrototypeOf(value) === Object.prototype
+}
