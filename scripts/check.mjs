@@ -3,13 +3,15 @@
 import { spawnSync } from 'node:child_process'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { hostTarget } from './setup/host-target.mjs'
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
 const bin = (name) =>
   join(ROOT, 'node_modules', '.bin', process.platform === 'win32' ? `${name}.cmd` : name)
 const script = (name) => [process.execPath, join(ROOT, 'scripts', name)]
 
-// --release throughout: the addon's build of libtorch's bindings serves all of them.
+// The addon's profile and target throughout: its build of libtorch's bindings serves all of them.
+const BUILD = ['--release', '--target', hostTarget()]
 /** @type {[string, string[], Record<string, string>?][]} */
 const CHECKS = [
   ['biome', [bin('biome'), 'ci', '--error-on-warnings', '.']],
@@ -18,21 +20,12 @@ const CHECKS = [
   ['lengths', script('check-lengths.mjs')],
   ['dependencies', script('check-dependencies.mjs')],
   ['generated', script('check-generated.mjs')],
-  ['clippy', ['cargo', 'clippy', '--release', '--all-targets', '--', '-D', 'warnings']],
+  ['clippy', ['cargo', 'clippy', ...BUILD, '--all-targets', '--', '-D', 'warnings']],
   [
     'no-binding',
-    [
-      'cargo',
-      'clippy',
-      '--release',
-      '--all-targets',
-      '--no-default-features',
-      '--',
-      '-D',
-      'warnings',
-    ],
+    ['cargo', 'clippy', ...BUILD, '--all-targets', '--no-default-features', '--', '-D', 'warnings'],
   ],
-  ['rustdoc', ['cargo', 'doc', '--release', '--no-deps'], { RUSTDOCFLAGS: '-D warnings' }],
+  ['rustdoc', ['cargo', 'doc', ...BUILD, '--no-deps'], { RUSTDOCFLAGS: '-D warnings' }],
 ]
 
 const chosen = CHECKS.filter(([name]) => process.argv.slice(2).every((word) => name.includes(word)))

@@ -2,6 +2,7 @@
 // `npm test -- --rust` or `npm test -- --typescript` runs one side; further words go to that side's runner.
 import { spawn } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
+import { hostTarget } from './setup/host-target.mjs'
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
 const AVA = fileURLToPath(new URL('../node_modules/ava/entrypoints/cli.mjs', import.meta.url))
@@ -32,7 +33,8 @@ process.exitCode = total.failed > 0 || total.passed === 0 ? 1 : 0
  */
 async function rust(extra) {
   const counts = { passed: 0, failed: 0 }
-  const args = ['test', '--release', '--no-default-features', '--no-fail-fast', ...extra]
+  const target = ['--release', '--target', hostTarget()]
+  const args = ['test', ...target, '--no-default-features', '--no-fail-fast', ...extra]
   const code = await run('cargo', args, (line) => {
     const found = /^test result: .*? (\d+) passed; (\d+) failed;/.exec(line)
     if (!found) return

@@ -24,6 +24,8 @@ export interface CheckpointMetadata {
   readonly loss: number | null
   /** Last kNN score, null without. */
   readonly knnTop1: number | null
+  /** Finished steps when it was taken, -1 before the first. */
+  readonly evaluatedAt: number
   /** Lengths of the run directory's growing files. */
   readonly position: RunPosition
   /** Unreadable pictures met so far, by their place in the set. */

@@ -79,14 +79,15 @@ class Training {
       this.#knnTop1 = before.knnTop1
       this.#checkpoint = prepared.restored?.path ?? null
       this.#savedAt = before.step
-      this.#evaluatedAt = before.stepInEpoch === 0 ? before.step : -1
+      this.#evaluatedAt = before.evaluatedAt
     }
   }
 
   async run(): Promise<TrainResult> {
     const { config } = this.#on
     this.#start()
-    if (this.#step === 0) await this.#evaluate()
+    // At step 0, and where a signal cut the evaluation of the epoch that just ended short.
+    if (this.#isEvaluationDue && this.#evaluatedAt !== this.#step) await this.#evaluate()
     while (this.#epoch < config.epochs && !this.#isStopped) {
       const isWhole = await this.#runEpoch()
       if (!isWhole) break
@@ -97,6 +98,12 @@ class Training {
 
   get #isStopped(): boolean {
     return this.#on.config.signal?.aborted === true
+  }
+
+  /** Whether it stands at an epoch's end that is evaluated. */
+  get #isEvaluationDue(): boolean {
+    const { every } = this.#on.config.evaluation
+    return this.#stepInEpoch === 0 && every > 0 && this.#epoch % every === 0
   }
 
   /** The steps of an epoch, from where it stands; false when the signal ended it before its end. */
@@ -142,8 +149,7 @@ class Training {
     directory.metrics.append({ type: 'epoch', ...numbers })
     directory.timing.append({ type: 'epoch', epoch: this.#epoch, step: this.#step, ...timing })
     this.#emit({ type: 'epoch', epochs: config.epochs, ...numbers, ...timing })
-    const { every } = config.evaluation
-    if (every > 0 && this.#epoch % every === 0) await this.#evaluate()
+    if (this.#isEvaluationDue) await this.#evaluate()
     const { everyEpochs } = config.checkpoint
     if (everyEpochs > 0 && this.#epoch % everyEpochs === 0) await this.#save()
   }
@@ -199,6 +205,7 @@ class Training {
       sums: this.#sums,
       loss: this.#loss,
       knnTop1: this.#knnTop1,
+      evaluatedAt: this.#evaluatedAt,
       bad: this.#bad.indices,
       fingerprint: dataset.fingerprint,
     })

@@ -1,11 +1,13 @@
-//! Random streams. A stream is named, not handed on, so no draw depends on which thread or in which order it happens.
+//! Random streams. A stream is named, not handed on, so no draw depends on which thread or in which
+//! order it happens.
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 /// The stream of one view of one sample in one epoch.
 ///
-/// The four words are the generator's whole 32 byte key: different words are different streams, without a hash that could collide.
+/// The four words are the generator's whole 32 byte key: different words are different streams,
+/// without a hash that could collide.
 pub fn stream(seed: u64, epoch: u64, sample: u64, view: u64) -> ChaCha8Rng {
     let mut key = [0; 32];
     for (bytes, word) in key.chunks_exact_mut(8).zip([seed, epoch, sample, view]) {
@@ -24,7 +26,13 @@ mod tests {
         let first = |a, b, c, d| stream(a, b, c, d).next_u64();
         let base = first(1, 2, 3, 4);
         assert_eq!(base, first(1, 2, 3, 4));
-        for other in [first(9, 2, 3, 4), first(1, 9, 3, 4), first(1, 2, 9, 4), first(1, 2, 3, 9), first(2, 1, 3, 4)] {
+        for other in [
+            first(9, 2, 3, 4),
+            first(1, 9, 3, 4),
+            first(1, 2, 9, 4),
+            first(1, 2, 3, 9),
+            first(2, 1, 3, 4),
+        ] {
             assert_ne!(base, other);
         }
     }

@@ -76,7 +76,7 @@ export async function fetchEmoji(
   })
   const entries = parseEntries(await readFile(join(root, 'google', META)))
   return entries.map((entry) => ({
-    name: entry.short_name.replaceAll('_', ' '),
+    name: (entry.name ?? entry.short_name).toLowerCase(),
     category: entry.category,
     drawings: {
       google: join(root, 'google', entry.image),

@@ -14,6 +14,7 @@ import { EXIT, type Terminal } from './terminal.js'
 import { trainCommand } from './train-command.js'
 
 const COMMANDS: readonly Command[] = [trainCommand, knnCommand, embedCommand, infoCommand]
+const FIELDS: ReadonlySet<string> = new Set(configFields().map(({ field }) => field))
 
 /** Runs the program; resolves with its exit code and never rejects. */
 export async function main(
@@ -92,7 +93,8 @@ function unknownCommand(word: string): ConfigIssue {
 function tellError(error: unknown, terminal: Terminal, verbose: boolean): number {
   const known = isAbort(error) ? error : NnclrError.from(error)
   if (known instanceof NnclrError && known.issues.length > 0) terminal.err(issueLines(known.issues))
-  else if (known instanceof NnclrError) terminal.err(`error ${known.code}: ${known.message}\n`)
+  else if (known instanceof NnclrError)
+    terminal.err(`error ${known.code}: ${inFlags(known.message)}\n`)
   else terminal.err(`error: ${known.message}\n`)
   if (verbose) terminal.err(`${stackOf(known)}\n`)
   else if (known instanceof NnclrError && known.code === 'PANIC') {
@@ -102,14 +104,23 @@ function tellError(error: unknown, terminal: Terminal, verbose: boolean): number
 }
 
 function issueLines(issues: readonly ConfigIssue[]): string {
-  const flagged = new Set(configFields().map(({ field }) => field))
   const lines = issues.map(({ field, value, expected, hint }) => {
-    // As the reader wrote it, or would: a field as its flag, anything else by its own name.
-    const name = flagged.has(field) ? `--${flagName(field)}` : field
-    return `  ${name}: got ${value}, expected ${expected}${hint === undefined ? '' : ` (${hint})`}\n`
+    // A field is told as its flag, anything else by its own name.
+    const name = FIELDS.has(field) ? `--${flagName(field)}` : field
+    const remedy = hint === undefined ? '' : ` (${inFlags(hint)})`
+    return `  ${name}: got ${value}, expected ${inFlags(expected)}${remedy}\n`
   })
   const heading = issues.length === 1 ? 'error CONFIG:' : `error CONFIG: ${issues.length} problems`
   return `${heading}\n${lines.join('')}`
+}
+
+/** Messages speak to programs (`resume: true`); here the reader writes `--resume`. */
+function inFlags(message: string): string {
+  return message.replace(
+    /\b([A-Za-z.]+): (true|false)\b/g,
+    (words, field: string, value: string) =>
+      FIELDS.has(field) ? `--${value === 'true' ? '' : 'no-'}${flagName(field)}` : words,
+  )
 }
 
 /** The error and what it was made from, to the last cause. */

@@ -26,8 +26,9 @@ export interface LineChart {
   readonly note?: string
 }
 
-const WIDTH = 640
-const HEIGHT = 300
+/** Drawing units; about as many pixels where two charts stand side by side, so that text keeps its size. */
+const WIDTH = 440
+const HEIGHT = 250
 const LEFT = 58
 const RIGHT = 16
 const TOP = 14
@@ -61,7 +62,7 @@ function drawing(chart: LineChart, series: readonly Series[]): Markup {
   const all = series.flatMap(({ points }) => points)
   const x = axisOver(
     all.map(([value]) => value),
-    8,
+    6,
     tight(all.map(([value]) => value)),
   )
   const y = axisOver(

@@ -29,13 +29,13 @@ figure{margin:0}
 .legend{display:flex;flex-wrap:wrap;gap:.2rem 1.1rem;list-style:none;padding:0;margin:0 0 .5rem}
 .legend svg{vertical-align:middle;margin-right:.4rem}
 .axis{stroke:var(--quiet);fill:none}.grid{stroke:var(--grid);fill:none}
-.tick{font-size:12.5px;fill:var(--quiet)}.label{font-size:13.5px;fill:var(--ink)}
+.tick{font-size:12px;fill:var(--quiet)}.label{font-size:13px;fill:var(--ink)}
 .line{fill:none;stroke-width:2.25;stroke-linejoin:round}
 .line-0{stroke:var(--c0)}.line-1{stroke:var(--c1);stroke-dasharray:7 4}.line-2{stroke:var(--c2);stroke-dasharray:2 3.5}.line-3{stroke:var(--c3);stroke-dasharray:9 3 2 3}
 .dot-0{fill:var(--c0)}.dot-1{fill:var(--c1)}.dot-2{fill:var(--c2)}.dot-3{fill:var(--c3)}
 img{display:block;background:#fff;border-radius:.35rem}
-.views{display:flex;flex-wrap:wrap;gap:1rem;margin:1rem 0}
-.views figure{background:var(--card);border:1px solid var(--rule);border-radius:.6rem;padding:.6rem;display:grid;grid-template-columns:repeat(3,auto);gap:.4rem;text-align:center}
+.views{display:grid;grid-template-columns:repeat(auto-fill,minmax(14.5rem,1fr));gap:1rem;margin:1rem 0}
+.views figure{background:var(--card);border:1px solid var(--rule);border-radius:.6rem;padding:.6rem;display:grid;grid-template-columns:repeat(3,4rem);justify-content:center;gap:.4rem;text-align:center}
 .views img,.rows img{width:4rem;height:4rem}
 .rows{overflow-x:auto}
 .rows table{margin:.5rem 0}

@@ -44,7 +44,10 @@ export function restoreSettings(
   notes: string[],
 ): ResolvedConfig {
   const before = recorded['config'] as Record<string, unknown>
-  const { data: _data, validation: _validation, ...settings } = before
+  const { data: _data, validation, ...rest } = before
+  // A share and a folder's path can be told from config.json; other sets must be given again.
+  const isTold = typeof validation === 'number' || typeof validation === 'string'
+  const settings: Record<string, unknown> = isTold ? { ...rest, validation } : rest
   const given = Object.entries(input as Record<string, unknown>)
   const now = resolveConfig(merged(settings, Object.fromEntries(given.filter(([, v]) => v !== undefined))))
   const issues: ConfigIssue[] = []
@@ -55,6 +58,11 @@ export function restoreSettings(
       issues.push({ field, value: is, expected })
     }
   }
+  const [held, holds] = [heldBack(validation), heldBack(now.validation)]
+  if (held !== holds) {
+    const expected = `${held === 0 ? 'no share' : `the share ${held}`} held back, as the run began`
+    issues.push({ field: 'validation', value: JSON.stringify(holds), expected })
+  }
   if (issues.length > 0) throw NnclrError.config(issues)
   const epochs = settings['epochs'] as number
   if (now.epochs !== epochs) {
@@ -63,6 +71,11 @@ export function restoreSettings(
     )
   }
   return now
+}
+
+/** What is held back does not train, so that it decides the numbers too. */
+function heldBack(validation: unknown): number {
+  return typeof validation === 'number' ? validation : 0
 }
 
 /** `over` on `base`, groups field by field. */

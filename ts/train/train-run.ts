@@ -50,7 +50,6 @@ export class TrainRun implements Promise<TrainResult>, AsyncIterable<TrainEvent>
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<TrainEvent, void, void> {
-    this.#isHeard = true
     const reader: Reader = { events: this.#kept, wake: () => {} }
     this.#kept = []
     this.#readers.add(reader)
@@ -82,7 +81,8 @@ export class TrainRun implements Promise<TrainResult>, AsyncIterable<TrainEvent>
 
   /** A failure that nobody waits for must not be silent: it becomes an unhandled rejection. */
   #fail(error: unknown): void {
-    if (!this.#isHeard) void Promise.reject(error)
+    // A reader that is still there throws it; one that left its loop early does not hear of it.
+    if (!this.#isHeard && this.#readers.size === 0) void Promise.reject(error)
   }
 
   #end(): void {

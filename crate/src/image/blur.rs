@@ -1,4 +1,5 @@
-//! Gaussian blur as Pillow does it: three passes of a box filter of fractional radius along each axis.
+//! Gaussian blur as Pillow does it: three passes of a box filter of fractional radius along each
+//! axis.
 
 use super::Picture;
 
@@ -15,7 +16,8 @@ struct Kernel {
 }
 
 impl Kernel {
-    /// The box whose three-fold repetition has the deviation `sigma` (Gwosdek et al. 2011, in Pillow's precision).
+    /// The box whose three-fold repetition has the deviation `sigma` (Gwosdek et al. 2011, in
+    /// Pillow's precision).
     fn for_gaussian(sigma: f64) -> Self {
         let sigma = sigma as f32;
         let variance = sigma * sigma / PASSES as f32;
@@ -40,7 +42,8 @@ pub fn gaussian_blur(picture: &mut Picture, sigma: f64) {
         return;
     }
     let kernel = Kernel::for_gaussian(sigma);
-    // Columns are blurred in whole rows of bytes, so the horizontal passes (Pillow's first) work on the transposed picture.
+    // Columns are blurred in whole rows of bytes, so the horizontal passes (Pillow's first) work on
+    // the transposed picture.
     let mut sideways = picture.transposed();
     blur_columns(&mut sideways, &kernel);
     *picture = sideways.transposed();
@@ -57,41 +60,42 @@ fn blur_columns(picture: &mut Picture, kernel: &Kernel) {
     }
 }
 
-/// One pass down all columns. Outside the picture its first and last row go on.
-fn box_columns(from: &[u8], to: &mut [u8], stride: usize, kernel: &Kernel, sums: &mut [u32]) {
-    let last = from.len() / stride - 1;
-    let row = |y: usize| {
-        let y = y.min(last);
-        &from[y * stride..(y + 1) * stride]
-    };
-    // The window of the row before the first: `radius + 1` times the first row, then `radius` rows from the top.
-    let before = kernel.radius as u32 + 1;
-    for (sum, &first) in sums.iter_mut().zip(row(0)) {
-        *sum = u32::from(first) * before;
-    }
-    for y in 0..kernel.radius {
-        for (sum, &value) in sums.iter_mut().zip(row(y)) {
-            *sum += u32::from(value);
+vectorised! {
+    /// One pass down all columns. Outside the picture its first and last row go on.
+    fn box_columns(from: &[u8], to: &mut [u8], stride: usize, kernel: &Kernel, sums: &mut [u32]) {
+        let radius = kernel.radius;
+        // The window of the row before the first: `radius + 1` times the first row, then `radius`
+        // rows from the top.
+        for (sum, &first) in sums.iter_mut().zip(row(from, stride, 0)) {
+            *sum = u32::from(first) * (radius as u32 + 1);
         }
-    }
-    for (y, out) in to.chunks_exact_mut(stride).enumerate() {
-        let left = row(y.saturating_sub(kernel.radius + 1));
-        box_row(sums, left, row(y + kernel.radius), row(y + kernel.radius + 1), (kernel.whole, kernel.fraction), out);
+        for y in 0..radius {
+            for (sum, &value) in sums.iter_mut().zip(row(from, stride, y)) {
+                *sum += u32::from(value);
+            }
+        }
+        for (y, out) in to.chunks_exact_mut(stride).enumerate() {
+            let leaving = row(from, stride, y.saturating_sub(radius + 1));
+            let entering = row(from, stride, y + radius);
+            let beyond = row(from, stride, y + radius + 1);
+            let values = leaving.iter().zip(entering).zip(beyond);
+            let sums = sums.iter_mut().zip(out);
+            for ((sum, out), ((&leaving, &entering), &beyond)) in sums.zip(values) {
+                *sum = sum.wrapping_add(u32::from(entering)).wrapping_sub(u32::from(leaving));
+                let ends = u32::from(leaving) + u32::from(beyond);
+                let inner = sum.wrapping_mul(kernel.whole);
+                let value = inner.wrapping_add(ends.wrapping_mul(kernel.fraction));
+                *out = (value.wrapping_add(HALF) >> 24) as u8;
+            }
+        }
     }
 }
 
-vectorised! {
-    /// Moves the window one row down and writes that row.
-    fn box_row(sums: &mut [u32], leaving: &[u8], entering: &[u8], beyond: &[u8], weights: (u32, u32), out: &mut [u8]) {
-        let (whole, fraction) = weights;
-        let rows = leaving.iter().zip(entering).zip(beyond);
-        for ((sum, out), ((&leaving, &entering), &beyond)) in sums.iter_mut().zip(out).zip(rows) {
-            *sum = sum.wrapping_add(u32::from(entering)).wrapping_sub(u32::from(leaving));
-            let ends = u32::from(leaving) + u32::from(beyond);
-            let value = sum.wrapping_mul(whole).wrapping_add(ends.wrapping_mul(fraction));
-            *out = (value.wrapping_add(HALF) >> 24) as u8;
-        }
-    }
+/// A row, the last one below it.
+#[inline(always)]
+fn row(pixels: &[u8], stride: usize, y: usize) -> &[u8] {
+    let y = y.min(pixels.len() / stride - 1);
+    &pixels[y * stride..(y + 1) * stride]
 }
 
 #[cfg(test)]

@@ -2,19 +2,20 @@
 
 use super::{CHANNELS, Picture};
 
-/// Pixels that are taken apart into channels together: small enough for the nearest cache, whole vectors long.
+/// Pixels that are taken apart into channels together: small enough for the nearest cache, whole
+/// vectors long.
 const BLOCK: usize = 64;
 type Plane = [u8; BLOCK];
 
 /// Scales all values; 1 changes nothing, 0 gives black.
 pub fn brightness(picture: &mut Picture, factor: f64) {
-    through_table(picture, 0, factor as f32);
+    blend_all(&mut picture.pixels, 0, factor as f32);
 }
 
 /// Moves all values away from (or towards) the mean grey; 1 changes nothing.
 pub fn contrast(picture: &mut Picture, factor: f64) {
     let mean = mean_luma(picture);
-    through_table(picture, mean, factor as f32);
+    blend_all(&mut picture.pixels, mean, factor as f32);
 }
 
 /// Moves every pixel away from (or towards) its own grey; 1 changes nothing, 0 gives grey.
@@ -37,8 +38,7 @@ pub fn grayscale(picture: &mut Picture) {
 #[inline(always)]
 fn blend(base: u8, value: u8, factor: f32) -> u8 {
     let (base, value) = (i32::from(base), i32::from(value));
-    // Pillow's branches for 0 and 255 come to the same as clamping first.
-    truncate((base as f32 + factor * (value - base) as f32).clamp(0.0, 255.0))
+    truncate(base as f32 + factor * (value - base) as f32)
 }
 
 #[inline(always)]
@@ -46,13 +46,11 @@ fn luma(r: u8, g: u8, b: u8) -> u8 {
     ((u32::from(r) * 19595 + u32::from(g) * 38470 + u32::from(b) * 7471 + 0x8000) >> 16) as u8
 }
 
-fn through_table(picture: &mut Picture, base: u8, factor: f32) {
-    let mut table = [0; 256];
-    for (value, out) in table.iter_mut().enumerate() {
-        *out = blend(base, value as u8, factor);
-    }
-    for value in &mut picture.pixels {
-        *value = table[usize::from(*value)];
+vectorised! {
+    fn blend_all(pixels: &mut [u8], base: u8, factor: f32) {
+        for value in pixels {
+            *value = blend(base, *value, factor);
+        }
     }
 }
 
@@ -63,19 +61,21 @@ fn mean_luma(picture: &Picture) -> u8 {
     (sum as f64 / count as f64 + 0.5) as u8
 }
 
-/// Hands the pixels over in blocks of separate channels and puts them back. A last, shorter block has leftovers behind its pixels.
+/// Takes a block apart into its channels. A shorter last block leaves what was behind it.
 #[inline(always)]
-fn in_blocks(pixels: &mut [u8], mut change: impl FnMut(&mut Plane, &mut Plane, &mut Plane)) {
-    let (mut r, mut g, mut b) = ([0; BLOCK], [0; BLOCK], [0; BLOCK]);
-    for block in pixels.chunks_mut(BLOCK * CHANNELS) {
-        let block = block.as_chunks_mut::<CHANNELS>().0;
-        for (((pixel, r), g), b) in block.iter().zip(&mut r).zip(&mut g).zip(&mut b) {
-            [*r, *g, *b] = *pixel;
-        }
-        change(&mut r, &mut g, &mut b);
-        for (((pixel, r), g), b) in block.iter_mut().zip(&r).zip(&g).zip(&b) {
-            *pixel = [*r, *g, *b];
-        }
+fn split(block: &[u8], r: &mut Plane, g: &mut Plane, b: &mut Plane) {
+    let pixels = block.as_chunks::<CHANNELS>().0.iter();
+    for (((pixel, r), g), b) in pixels.zip(r).zip(g).zip(b) {
+        [*r, *g, *b] = *pixel;
+    }
+}
+
+/// Puts a block together again.
+#[inline(always)]
+fn join(block: &mut [u8], r: &Plane, g: &Plane, b: &Plane) {
+    let pixels = block.as_chunks_mut::<CHANNELS>().0.iter_mut();
+    for (((pixel, r), g), b) in pixels.zip(r).zip(g).zip(b) {
+        *pixel = [*r, *g, *b];
     }
 }
 
@@ -83,42 +83,53 @@ vectorised! {
     fn add_luma(pixels: &[u8], sum: &mut u64) {
         // A block's sum of at most 255 * 4096 fits 32 bits.
         for block in pixels.chunks(4096 * CHANNELS) {
-            let part: u32 = block.as_chunks::<CHANNELS>().0.iter().map(|&[r, g, b]| u32::from(luma(r, g, b))).sum();
+            let mut part = 0;
+            for &[r, g, b] in block.as_chunks::<CHANNELS>().0 {
+                part += u32::from(luma(r, g, b));
+            }
             *sum += u64::from(part);
         }
     }
 }
 
+// The loops below stand in the functions themselves: a closure would be compiled without AVX2.
+
 vectorised! {
     fn make_gray(pixels: &mut [u8]) {
-        in_blocks(pixels, |r, g, b| {
+        let (mut r, mut g, mut b) = ([0; BLOCK], [0; BLOCK], [0; BLOCK]);
+        for block in pixels.chunks_mut(BLOCK * CHANNELS) {
+            split(block, &mut r, &mut g, &mut b);
             for i in 0..BLOCK {
                 r[i] = luma(r[i], g[i], b[i]);
             }
-            *g = *r;
-            *b = *r;
-        });
+            join(block, &r, &r, &r);
+        }
     }
 }
 
 vectorised! {
     fn saturate(pixels: &mut [u8], factor: f32) {
-        in_blocks(pixels, |r, g, b| {
+        let (mut r, mut g, mut b) = ([0; BLOCK], [0; BLOCK], [0; BLOCK]);
+        for block in pixels.chunks_mut(BLOCK * CHANNELS) {
+            split(block, &mut r, &mut g, &mut b);
             for i in 0..BLOCK {
                 let gray = luma(r[i], g[i], b[i]);
                 r[i] = blend(gray, r[i], factor);
                 g[i] = blend(gray, g[i], factor);
                 b[i] = blend(gray, b[i], factor);
             }
-        });
+            join(block, &r, &g, &b);
+        }
     }
 }
 
 vectorised! {
     fn turn_hue(pixels: &mut [u8], shift: u8) {
+        let (mut r, mut g, mut b) = ([0; BLOCK], [0; BLOCK], [0; BLOCK]);
         let (mut h, mut s, mut v) = ([0; BLOCK], [0; BLOCK], [0; BLOCK]);
-        in_blocks(pixels, |r, g, b| {
-            // Separate loops: in one, the compiler finds no vectors.
+        for block in pixels.chunks_mut(BLOCK * CHANNELS) {
+            split(block, &mut r, &mut g, &mut b);
+            // Three loops, because in one the compiler finds no vectors.
             for i in 0..BLOCK {
                 h[i] = hue_byte(r[i], g[i], b[i]).wrapping_add(shift);
             }
@@ -130,7 +141,8 @@ vectorised! {
             for i in 0..BLOCK {
                 (r[i], g[i], b[i]) = to_rgb(h[i], s[i], v[i]);
             }
-        });
+            join(block, &r, &g, &b);
+        }
     }
 }
 
@@ -153,7 +165,9 @@ fn hue_byte(r: u8, g: u8, b: u8) -> u8 {
     let sixths = (offset + f64::from(plus) - f64::from(minus)) as f32;
     let turned = f64::from(sixths) / 6.0 + 1.0;
     let hue = if turned >= 1.0 { turned - 1.0 } else { turned } as f32;
-    (f64::from(hue) * 255.0) as i32 as u8
+    let byte = f64::from(hue) * 255.0;
+    // SAFETY: all quotients are from 0 to 1, so the hue is, whatever the three bytes are.
+    unsafe { byte.to_int_unchecked::<i32>() as u8 }
 }
 
 /// Pillow's `hsv2rgb`. Integers up to the last division give the same bytes for every input.
@@ -167,17 +181,24 @@ fn to_rgb(h: u8, s: u8, v: u8) -> (u8, u8, u8) {
     let (p, q, t) = (scaled(s * 255), scaled(s * fraction), scaled(s * (255 - fraction)));
     let v = v as u8;
     let choose = |a: bool, x: u8, y: u8| if a { x } else { y };
-    // Sectors 0..=5 are vtp, qvp, pvt, pqv, tpv, vpq; a hue byte of 255 is the full circle, sector 6 = 0.
-    let red = choose(sector == 1, q, choose(sector == 4, t, choose(sector == 2 || sector == 3, p, v)));
+    // Sectors 0..=5 are vtp, qvp, pvt, pqv, tpv, vpq; a hue byte of 255 is the full circle, sector
+    // 6 = 0.
+    let red =
+        choose(sector == 1, q, choose(sector == 4, t, choose(sector == 2 || sector == 3, p, v)));
     let green = choose(sector == 3, q, choose(sector % 6 == 0, t, choose(sector >= 4, p, v)));
-    let blue = choose(sector == 5, q, choose(sector == 2, t, choose(sector == 3 || sector == 4, v, p)));
+    let blue =
+        choose(sector == 5, q, choose(sector == 2, t, choose(sector == 3 || sector == 4, v, p)));
     (red, green, blue)
 }
 
-/// To a byte towards zero; through an integer, which compilers have vectors for.
+/// To a byte: saturating, towards zero.
 #[inline(always)]
+#[expect(clippy::manual_clamp, reason = "clamp would let a NaN through")]
 fn truncate(value: f32) -> u8 {
-    value as i32 as u8
+    let value = value.max(0.0).min(255.0);
+    // SAFETY: `max` made a NaN 0, so the value is finite and fits. The checked conversion has no
+    // vector instruction.
+    unsafe { value.to_int_unchecked::<i32>() as u8 }
 }
 
 #[cfg(test)]
@@ -215,7 +236,10 @@ mod tests {
 
     #[test]
     fn saturation_zero_is_the_gray_picture() {
-        assert_eq!(with(one(10, 130, 250), |p| saturation(p, 0.0)), with(one(10, 130, 250), grayscale));
+        assert_eq!(
+            with(one(10, 130, 250), |p| saturation(p, 0.0)),
+            with(one(10, 130, 250), grayscale)
+        );
     }
 
     #[test]

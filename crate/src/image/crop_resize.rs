@@ -1,11 +1,13 @@
-//! Crop, and antialiased bilinear resampling of the crop alone, in Pillow's integer arithmetic (`Resample.c`).
+//! Crop, and antialiased bilinear resampling of the crop alone, in Pillow's integer arithmetic
+//! (`Resample.c`).
 
 use super::{CHANNELS, Picture};
 
 /// Fraction bits of a weight, as in Pillow: 32 less 8 for the value and 2 spare.
 const PRECISION: u32 = 32 - 8 - 2;
 const HALF: i32 = 1 << (PRECISION - 1);
-/// Rows that the horizontal pass takes together: their columns are then contiguous and fill whole vectors.
+/// Rows that the horizontal pass takes together: their columns are then contiguous and fill whole
+/// vectors.
 const STRIP: usize = 16;
 type Column = [u8; STRIP * CHANNELS];
 
@@ -31,17 +33,28 @@ impl Crop {
     /// The part that lies within `width` x `height`, never empty.
     fn within(self, width: u32, height: u32) -> Self {
         let (left, top) = (self.left.min(width - 1), self.top.min(height - 1));
-        Self { left, top, width: self.width.clamp(1, width - left), height: self.height.clamp(1, height - top) }
+        Self {
+            left,
+            top,
+            width: self.width.clamp(1, width - left),
+            height: self.height.clamp(1, height - top),
+        }
     }
 }
 
-/// Crops and resizes to `width` x `height`: pixels outside the crop have no influence. A crop that sticks out is cut to the picture.
+/// Crops and resizes to `width` x `height`: pixels outside the crop have no influence. A crop that
+/// sticks out is cut to the picture.
 pub fn crop_resize(picture: &Picture, crop: Crop, width: u32, height: u32) -> Picture {
     resize_window(picture, crop, (width, height), Crop { left: 0, top: 0, width, height })
 }
 
 /// The part `window` of what resizing `crop` to `size` would give, without computing the rest.
-pub(crate) fn resize_window(picture: &Picture, crop: Crop, size: (u32, u32), window: Crop) -> Picture {
+pub(crate) fn resize_window(
+    picture: &Picture,
+    crop: Crop,
+    size: (u32, u32),
+    window: Crop,
+) -> Picture {
     let crop = crop.within(picture.width, picture.height);
     let columns = Weights::new(crop.width, size.0, window.left, window.width);
     let lines = Weights::new(crop.height, size.1, window.top, window.height);
@@ -70,10 +83,14 @@ impl Weights {
             let first = (centre - support + 0.5).max(0.0) as usize;
             let last = ((centre + support + 0.5) as usize).min(input as usize);
             exact.clear();
-            exact.extend((first..last).map(|x| (1.0 - ((x as f64 - centre + 0.5) * (1.0 / support)).abs()).max(0.0)));
+            exact.extend(
+                (first..last)
+                    .map(|x| (1.0 - ((x as f64 - centre + 0.5) * (1.0 / support)).abs()).max(0.0)),
+            );
             let sum: f64 = exact.iter().sum();
             let start = all.weights.len();
-            all.weights.extend(exact.iter().map(|w| (0.5 + w / sum * f64::from(1 << PRECISION)) as i32));
+            all.weights
+                .extend(exact.iter().map(|w| (0.5 + w / sum * f64::from(1 << PRECISION)) as i32));
             all.spans.push((first, start..all.weights.len()));
         }
         all
@@ -91,7 +108,12 @@ impl Weights {
 }
 
 /// The horizontal pass over the crop's rows `rows`.
-fn resample_rows(picture: &Picture, crop: Crop, rows: std::ops::Range<usize>, weights: &Weights) -> Picture {
+fn resample_rows(
+    picture: &Picture,
+    crop: Crop,
+    rows: std::ops::Range<usize>,
+    weights: &Weights,
+) -> Picture {
     let mut out = Picture::black(weights.spans.len() as u32, rows.len() as u32);
     let (stride, out_stride) = (picture.stride(), out.stride());
     let left = crop.left as usize * CHANNELS;
@@ -121,7 +143,8 @@ vectorised! {
                 }
             }
             let values = sums.map(narrow);
-            for (pixel, row) in values.as_chunks::<CHANNELS>().0.iter().zip(to.chunks_exact_mut(stride)) {
+            let pixels = values.as_chunks::<CHANNELS>().0;
+            for (pixel, row) in pixels.iter().zip(to.chunks_exact_mut(stride)) {
                 row.as_chunks_mut::<CHANNELS>().0[x] = *pixel;
             }
         }
@@ -174,7 +197,8 @@ mod tests {
 
     #[test]
     fn a_crop_of_the_target_size_is_copied() {
-        let out = crop_resize(&ramp(40, 30), Crop { left: 5, top: 9, width: 20, height: 18 }, 20, 18);
+        let out =
+            crop_resize(&ramp(40, 30), Crop { left: 5, top: 9, width: 20, height: 18 }, 20, 18);
         assert_eq!((out.width, out.height), (20, 18));
         assert_eq!(out.pixels[..3], [5, 9, 7]);
         assert_eq!(out.pixels[(17 * 20 + 19) * 3..], [24, 26, 7]);
@@ -203,7 +227,8 @@ mod tests {
         let picture = ramp(61, 47);
         let crop = Crop { left: 3, top: 2, width: 55, height: 41 };
         let whole = crop_resize(&picture, crop, 23, 19);
-        let part = resize_window(&picture, crop, (23, 19), Crop { left: 4, top: 6, width: 11, height: 8 });
+        let part =
+            resize_window(&picture, crop, (23, 19), Crop { left: 4, top: 6, width: 11, height: 8 });
         for y in 0..8 {
             let from = ((y + 6) * 23 + 4) * 3;
             assert_eq!(part.pixels[y * 33..(y + 1) * 33], whole.pixels[from..from + 33]);

@@ -1,8 +1,9 @@
 //! Encoded bytes to a [`Picture`].
 //!
-//! The format is told by the first bytes, never by a name: JPEG, PNG, WebP, GIF, BMP, TIFF. Of an animation the first frame counts.
-//! EXIF orientation is applied, grey repeated, alpha composited on a background, CMYK converted; of 16 bits the upper 8 are kept.
-//! Colour profiles are not applied. What is cut short is an error, never a picture with a grey rest.
+//! The format is told by the first bytes, never by a name: JPEG, PNG, WebP, GIF, BMP, TIFF. Of an
+//! animation the first frame counts. EXIF orientation is applied, grey repeated, alpha composited
+//! on a background, CMYK converted; of 16 bits the upper 8 are kept. Colour profiles are not
+//! applied. What is cut short is an error, never a picture with a grey rest.
 
 use super::{CHANNELS, Picture};
 use crate::error::{Error, Result};
@@ -29,12 +30,16 @@ impl Default for DecodeOptions {
 
 /// Decodes a picture. The error's path is `<bytes>`; who knows a better one replaces it.
 pub fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<Picture> {
-    guarded(|| decode_checked(bytes, options)).map_err(|reason| Error::Decode { path: "<bytes>".into(), reason })
+    guarded(|| decode_checked(bytes, options))
+        .map_err(|reason| Error::Decode { path: "<bytes>".into(), reason })
 }
 
 /// Decoders of damaged files are known to panic.
-pub(super) fn guarded<T>(work: impl FnOnce() -> std::result::Result<T, String>) -> std::result::Result<T, String> {
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err("the decoder failed on damaged data".into()))
+pub(super) fn guarded<T>(
+    work: impl FnOnce() -> std::result::Result<T, String>,
+) -> std::result::Result<T, String> {
+    catch_unwind(AssertUnwindSafe(work))
+        .unwrap_or_else(|_| Err("the decoder failed on damaged data".into()))
 }
 
 fn decode_checked(bytes: &[u8], options: &DecodeOptions) -> std::result::Result<Picture, String> {
@@ -63,8 +68,13 @@ fn recognise(bytes: &[u8]) -> std::result::Result<ImageFormat, String> {
     }
     match image::guess_format(bytes) {
         Ok(format @ (Jpeg | Png | WebP | Gif | Bmp | Tiff)) => Ok(format),
-        Ok(format) => Err(format!("{format:?} pictures are not supported, only JPEG, PNG, WebP, GIF, BMP and TIFF")),
-        Err(_) => Err("not a picture: the first bytes are not those of JPEG, PNG, WebP, GIF, BMP or TIFF".into()),
+        Ok(format) => Err(format!(
+            "{format:?} pictures are not supported, only JPEG, PNG, WebP, GIF, BMP and TIFF"
+        )),
+        Err(_) => {
+            Err("not a picture: the first bytes are not those of JPEG, PNG, WebP, GIF, BMP or TIFF"
+                .into())
+        }
     }
 }
 
@@ -77,28 +87,41 @@ fn limits(options: &DecodeOptions) -> Limits {
     limits
 }
 
-fn check_size(decoder: &impl ImageDecoder, options: &DecodeOptions) -> std::result::Result<(), String> {
+fn check_size(
+    decoder: &impl ImageDecoder,
+    options: &DecodeOptions,
+) -> std::result::Result<(), String> {
     let (width, height) = decoder.dimensions();
     let pixels = u64::from(width) * u64::from(height);
     if pixels == 0 {
         return Err(format!("a picture of {width} x {height} has no pixels"));
     }
     if pixels > options.max_pixels {
-        return Err(format!("{width} x {height} are {pixels} pixels, more than the limit of {}", options.max_pixels));
+        return Err(format!(
+            "{width} x {height} are {pixels} pixels, more than the limit of {}",
+            options.max_pixels
+        ));
     }
     let bytes = decoder.total_bytes().max(pixels * CHANNELS as u64);
     if bytes > options.max_bytes {
-        return Err(format!("{width} x {height} take {bytes} bytes, more than the limit of {}", options.max_bytes));
+        return Err(format!(
+            "{width} x {height} take {bytes} bytes, more than the limit of {}",
+            options.max_bytes
+        ));
     }
     Ok(())
 }
 
-/// Follows the markers of a JPEG up to the end marker. A thumbnail's end marker lies inside a segment and does not count.
+/// Follows the markers of a JPEG up to the end marker. A thumbnail's end marker lies inside a
+/// segment and does not count.
 fn is_complete_jpeg(bytes: &[u8]) -> bool {
     let mut at = 2;
     loop {
         // Between segments only fill bytes are allowed; other bytes are passed over as decoders do.
-        let Some(found) = bytes.get(at..).and_then(|rest| rest.iter().position(|&b| b == 0xFF)) else { return false };
+        let Some(found) = bytes.get(at..).and_then(|rest| rest.iter().position(|&b| b == 0xFF))
+        else {
+            return false;
+        };
         at += found;
         match bytes.get(at + 1) {
             None => return false,
@@ -119,18 +142,27 @@ fn to_rgb8(image: DynamicImage, background: [u8; 3]) -> Vec<u8> {
     match image {
         DynamicImage::ImageRgb8(image) => image.into_raw(),
         DynamicImage::ImageLuma8(image) => image.iter().flat_map(|&v| [v; 3]).collect(),
-        DynamicImage::ImageLumaA8(image) => image.pixels().flat_map(|p| over([p[0]; 3], p[1], background)).collect(),
-        DynamicImage::ImageRgba8(image) => image.pixels().flat_map(|p| over([p[0], p[1], p[2]], p[3], background)).collect(),
+        DynamicImage::ImageLumaA8(image) => {
+            image.pixels().flat_map(|p| over([p[0]; 3], p[1], background)).collect()
+        }
+        DynamicImage::ImageRgba8(image) => {
+            image.pixels().flat_map(|p| over([p[0], p[1], p[2]], p[3], background)).collect()
+        }
         DynamicImage::ImageLuma16(image) => image.iter().flat_map(|&v| [high(v); 3]).collect(),
         DynamicImage::ImageRgb16(image) => image.iter().map(|&v| high(v)).collect(),
         DynamicImage::ImageLumaA16(image) => {
             image.pixels().flat_map(|p| over([high(p[0]); 3], high(p[1]), background)).collect()
         }
-        DynamicImage::ImageRgba16(image) => {
-            image.pixels().flat_map(|p| over([p[0], p[1], p[2]].map(high), high(p[3]), background)).collect()
-        }
+        DynamicImage::ImageRgba16(image) => image
+            .pixels()
+            .flat_map(|p| over([p[0], p[1], p[2]].map(high), high(p[3]), background))
+            .collect(),
         // Floating point, from TIFF alone: the crate scales 0..1.
-        other => other.into_rgba8().pixels().flat_map(|p| over([p[0], p[1], p[2]], p[3], background)).collect(),
+        other => other
+            .into_rgba8()
+            .pixels()
+            .flat_map(|p| over([p[0], p[1], p[2]], p[3], background))
+            .collect(),
     }
 }
 

@@ -30,11 +30,20 @@ fn pixel(picture: &Picture, x: u32, y: u32) -> [u8; 3] {
 }
 
 fn assert_near(got: [u8; 3], wanted: [u8; 3]) {
-    assert!(got.iter().zip(wanted).all(|(a, b)| a.abs_diff(b) <= 3), "{got:?} instead of {wanted:?}");
+    assert!(
+        got.iter().zip(wanted).all(|(a, b)| a.abs_diff(b) <= 3),
+        "{got:?} instead of {wanted:?}"
+    );
 }
 
-const FORMATS: [ImageFormat; 6] =
-    [ImageFormat::Jpeg, ImageFormat::Png, ImageFormat::WebP, ImageFormat::Gif, ImageFormat::Bmp, ImageFormat::Tiff];
+const FORMATS: [ImageFormat; 6] = [
+    ImageFormat::Jpeg,
+    ImageFormat::Png,
+    ImageFormat::WebP,
+    ImageFormat::Gif,
+    ImageFormat::Bmp,
+    ImageFormat::Tiff,
+];
 
 #[test]
 fn every_format_is_told_by_its_first_bytes() {
@@ -56,7 +65,9 @@ fn gray_is_repeated() {
 
 #[test]
 fn alpha_lies_over_the_background() {
-    let image = ImageBuffer::from_fn(2, 1, |x, _| if x == 0 { Rgba([100u8, 0, 0, 0]) } else { Rgba([100, 0, 0, 51]) });
+    let image = ImageBuffer::from_fn(2, 1, |x, _| {
+        if x == 0 { Rgba([100u8, 0, 0, 0]) } else { Rgba([100, 0, 0, 51]) }
+    });
     let bytes = encode(image, ImageFormat::Png);
     assert_eq!(open(&bytes).pixels, [255, 255, 255, 224, 204, 204]);
     let options = DecodeOptions { background: [0, 10, 20], ..DecodeOptions::default() };
@@ -107,14 +118,17 @@ fn exif_orientation_is_applied() {
     assert_eq!(open(&with_orientation(&jpeg, 1)), open(&jpeg));
 }
 
-/// One 8 x 8 block of four components with the levels 160, 96, 128, 160, by hand: no encoder here writes four components.
+/// One 8 x 8 block of four components with the levels 160, 96, 128, 160, by hand: no encoder here
+/// writes four components.
 fn four_components(adobe_transform: u8) -> Vec<u8> {
     let mut bytes = vec![0xFF, 0xD8, 0xFF, 0xEE, 0, 14];
     bytes.extend(b"Adobe\0d\0\0\0\0");
     bytes.push(adobe_transform);
     bytes.extend([0xFF, 0xDB, 0, 67, 0]);
     bytes.extend([255; 64]);
-    bytes.extend([0xFF, 0xC0, 0, 20, 8, 0, 8, 0, 8, 4, 1, 0x11, 0, 2, 0x11, 0, 3, 0x11, 0, 4, 0x11, 0]);
+    bytes.extend([
+        0xFF, 0xC0, 0, 20, 8, 0, 8, 0, 8, 4, 1, 0x11, 0, 2, 0x11, 0, 3, 0x11, 0, 4, 0x11, 0,
+    ]);
     // Differences: 00 is 0, 01 and a sign is +-1. Frequencies: 0 ends the block.
     bytes.extend([0xFF, 0xC4, 0, 21, 0x00, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]);
     bytes.extend([0xFF, 0xC4, 0, 20, 0x10, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
@@ -143,7 +157,9 @@ fn an_empty_file_and_what_is_not_a_picture_are_told_apart() {
 #[test]
 fn what_is_cut_short_is_an_error_in_every_format() {
     for format in FORMATS {
-        let noisy = ImageBuffer::from_fn(40, 40, |x, y| Rgb([(x * 37 + y * 91) as u8, (x * y) as u8, (y * 53) as u8]));
+        let noisy = ImageBuffer::from_fn(40, 40, |x, y| {
+            Rgb([(x * 37 + y * 91) as u8, (x * y) as u8, (y * 53) as u8])
+        });
         let bytes = encode(noisy, format);
         for length in [bytes.len() / 10, bytes.len() / 2, bytes.len() * 9 / 10] {
             let cut = decode(&bytes[..length], &DecodeOptions::default());
@@ -209,14 +225,18 @@ fn a_panic_of_a_decoder_becomes_an_error() {
 
 #[test]
 fn damaged_bytes_never_escape_as_a_panic() {
-    let options = DecodeOptions { max_pixels: 10_000, max_bytes: 1 << 20, ..DecodeOptions::default() };
+    let options =
+        DecodeOptions { max_pixels: 10_000, max_bytes: 1 << 20, ..DecodeOptions::default() };
     for format in FORMATS {
         let bytes = encode(halves(), format);
         for at in 0..bytes.len().min(600) {
             let mut damaged = bytes.clone();
             damaged[at] ^= 0x55;
             if let Ok(picture) = decode(&damaged, &options) {
-                assert_eq!(picture.pixels.len(), picture.width as usize * picture.height as usize * 3);
+                assert_eq!(
+                    picture.pixels.len(),
+                    picture.width as usize * picture.height as usize * 3
+                );
             }
         }
     }

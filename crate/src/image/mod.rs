@@ -1,4 +1,5 @@
-//! Pictures: decode, augment. 8 bits a channel all the way, arithmetic as in Pillow and torchvision.
+//! Pictures: decode, augment. 8 bits a channel all the way, arithmetic as in Pillow and
+//! torchvision.
 
 #[macro_use]
 mod vectorised;

@@ -17,7 +17,8 @@ pub struct ViewOptions {
     pub vertical_flip: f32,
     /// Probability of a rotation.
     pub rotation: f32,
-    /// Rotate by a uniform angle of at most this many degrees to either side; without it by 90 degrees.
+    /// Rotate by a uniform angle of at most this many degrees to either side; without it by 90
+    /// degrees.
     pub rotation_degrees: Option<f32>,
     /// Probability of colour jitter.
     pub jitter: f32,
@@ -59,16 +60,41 @@ impl ViewOptions {
         for (field, value) in strengths {
             check(field, value, value.is_finite() && value >= 0.0, "a number from 0")?;
         }
-        check("transform.hue", self.hue, (0.0..=0.5).contains(&self.hue), "a number from 0 to 0.5")?;
+        check(
+            "transform.hue",
+            self.hue,
+            (0.0..=0.5).contains(&self.hue),
+            "a number from 0 to 0.5",
+        )?;
         let degrees = self.rotation_degrees.unwrap_or(0.0);
-        check("transform.rotationDegrees", degrees, (0.0..=180.0).contains(&degrees), "a number from 0 to 180")?;
+        check(
+            "transform.rotationDegrees",
+            degrees,
+            (0.0..=180.0).contains(&degrees),
+            "a number from 0 to 180",
+        )?;
         let scale_fits = |v: (f32, f32)| v.0 > 0.0 && v.0 <= v.1 && v.1 <= 1.0;
-        check_pair("transform.cropScale", self.crop_scale, scale_fits, "two rising numbers above 0, up to 1")?;
+        check_pair(
+            "transform.cropScale",
+            self.crop_scale,
+            scale_fits,
+            "two rising numbers above 0, up to 1",
+        )?;
         let ratio_fits = |v: (f32, f32)| v.0 > 0.0 && v.0 <= v.1 && v.1.is_finite();
-        check_pair("transform.cropRatio", self.crop_ratio, ratio_fits, "two rising numbers above 0")?;
+        check_pair(
+            "transform.cropRatio",
+            self.crop_ratio,
+            ratio_fits,
+            "two rising numbers above 0",
+        )?;
         // Above this the sums of Pillow's box filter no longer fit 32 bits for certain.
         let sigma_fits = |v: (f32, f32)| v.0 >= 0.0 && v.0 <= v.1 && v.1 <= 1000.0;
-        check_pair("transform.blurSigma", self.blur_sigma, sigma_fits, "two rising numbers from 0 to 1000")?;
+        check_pair(
+            "transform.blurSigma",
+            self.blur_sigma,
+            sigma_fits,
+            "two rising numbers from 0 to 1000",
+        )?;
         check_size(self.size)
     }
 }
@@ -77,8 +103,17 @@ fn check(field: &str, got: f32, fits: bool, expected: &str) -> Result<()> {
     if fits { Ok(()) } else { Err(Error::config(field, got, expected)) }
 }
 
-fn check_pair(field: &str, got: (f32, f32), fits: impl Fn((f32, f32)) -> bool, expected: &str) -> Result<()> {
-    if fits(got) { Ok(()) } else { Err(Error::config(field, format!("[{}, {}]", got.0, got.1), expected)) }
+fn check_pair(
+    field: &str,
+    got: (f32, f32),
+    fits: impl Fn((f32, f32)) -> bool,
+    expected: &str,
+) -> Result<()> {
+    if fits(got) {
+        Ok(())
+    } else {
+        Err(Error::config(field, format!("[{}, {}]", got.0, got.1), expected))
+    }
 }
 
 /// Says whether a view can have this side.
@@ -127,7 +162,10 @@ pub(crate) mod tests {
             ("transform.cropScale", ViewOptions { crop_scale: (0.5, 0.2), ..simclr(32) }),
             ("transform.cropRatio", ViewOptions { crop_ratio: (0.0, 1.0), ..simclr(32) }),
             ("transform.horizontalFlip", ViewOptions { horizontal_flip: 1.5, ..simclr(32) }),
-            ("transform.rotationDegrees", ViewOptions { rotation_degrees: Some(-1.0), ..simclr(32) }),
+            (
+                "transform.rotationDegrees",
+                ViewOptions { rotation_degrees: Some(-1.0), ..simclr(32) },
+            ),
             ("transform.brightness", ViewOptions { brightness: f32::NAN, ..simclr(32) }),
             ("transform.hue", ViewOptions { hue: 0.6, ..simclr(32) }),
             ("transform.blurSigma", ViewOptions { blur_sigma: (-1.0, 2.0), ..simclr(32) }),

@@ -20,10 +20,12 @@ pub fn flip_vertical(picture: &mut Picture) {
     }
 }
 
-/// Rotates counter-clockwise about the centre; the size stays, nearest neighbour, corners black (torchvision's `rotate`).
+/// Rotates counter-clockwise about the centre; the size stays, nearest neighbour, corners black
+/// (torchvision's `rotate`).
 pub fn rotate(picture: &Picture, degrees: f64) -> Picture {
     let (width, height) = (i64::from(picture.width), i64::from(picture.height));
-    // From an output position back to its source. Pillow rounds to 15 digits, so that right angles are exact.
+    // From an output position back to its source. Pillow rounds to 15 digits, so that right angles
+    // are exact.
     let angle = -degrees.rem_euclid(360.0).to_radians();
     let rounded = |value: f64| (value * 1e15).round() / 1e15;
     let (cos, sin) = (rounded(angle.cos()), rounded(angle.sin()));

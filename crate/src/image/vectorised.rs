@@ -2,7 +2,8 @@
 
 /// Defines a function whose body is compiled twice and chosen at run time.
 ///
-/// The bodies are integer arithmetic or single IEEE operations and no fused ones, so both give the same bytes.
+/// The bodies are integer arithmetic or single IEEE operations and no fused ones, so both give the
+/// same bytes.
 macro_rules! vectorised {
     ($(#[$meta:meta])* $vis:vis fn $name:ident($($arg:ident: $ty:ty),* $(,)?) $body:block) => {
         $(#[$meta])*

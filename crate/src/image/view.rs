@@ -1,4 +1,5 @@
-//! One augmented view: what is drawn, and how it is applied, in the order of lightly's `SimCLRTransform`.
+//! One augmented view: what is drawn, and how it is applied, in the order of lightly's
+//! `SimCLRTransform`.
 
 use super::crop_resize::{Crop, crop_resize, resize_window};
 pub use super::options::ViewOptions;
@@ -47,19 +48,22 @@ pub fn evaluation_view(picture: &Picture, size: u32) -> Picture {
     let longer = |side: u64| u32::try_from(side * u64::from(size) / short).unwrap_or(u32::MAX);
     let resized = (longer(width), longer(height));
     let margin = |side: u32| (f64::from(side - size) / 2.0).round_ties_even() as u32;
-    let window = Crop { left: margin(resized.0), top: margin(resized.1), width: size, height: size };
+    let window =
+        Crop { left: margin(resized.0), top: margin(resized.1), width: size, height: size };
     resize_window(picture, Crop::whole(picture), resized, window)
 }
 
 impl ViewPlan {
-    /// Draws a view of a `width` x `height` picture. Every draw is made, used or not, so that one setting does not move another's.
+    /// Draws a view of a `width` x `height` picture. Every draw is made, used or not, so that one
+    /// setting does not move another's.
     pub fn draw(width: u32, height: u32, options: &ViewOptions, rng: &mut impl Rng) -> Self {
         let crop = draw_crop(width, height, options, rng);
         let horizontal_flip = chance(options.horizontal_flip, rng);
         let vertical_flip = chance(options.vertical_flip, rng);
         let rotated = chance(options.rotation, rng);
         let angle = uniform((-1.0, 1.0), rng);
-        let degrees = rotated.then(|| options.rotation_degrees.map_or(90.0, |limit| angle * f64::from(limit)));
+        let degrees = rotated
+            .then(|| options.rotation_degrees.map_or(90.0, |limit| angle * f64::from(limit)));
         let jittered = chance(options.jitter, rng);
         let steps = draw_jitter(options, rng);
         let grayscale = chance(options.grayscale, rng);
@@ -208,7 +212,9 @@ mod tests {
     #[test]
     fn probabilities_are_met() {
         let plans = plans(&simclr(32));
-        let near = |got: f64, wanted: f64| assert!((got - wanted).abs() < 0.04, "{got} instead of {wanted}");
+        let near = |got: f64, wanted: f64| {
+            assert!((got - wanted).abs() < 0.04, "{got} instead of {wanted}")
+        };
         near(share(&plans, |p| p.horizontal_flip), 0.5);
         near(share(&plans, |p| p.vertical_flip), 0.0);
         near(share(&plans, |p| p.degrees.is_some()), 0.0);
@@ -224,7 +230,9 @@ mod tests {
         for plan in plans(&simclr(32)) {
             let share = f64::from(plan.crop.width * plan.crop.height) / 2000.0;
             assert!((0.06..=1.0).contains(&share));
-            assert!(plan.crop.left + plan.crop.width <= 50 && plan.crop.top + plan.crop.height <= 40);
+            assert!(
+                plan.crop.left + plan.crop.width <= 50 && plan.crop.top + plan.crop.height <= 40
+            );
             let aspect = f64::from(plan.crop.width) / f64::from(plan.crop.height);
             assert!((0.68..=1.47).contains(&aspect), "{:?}", plan.crop);
             assert!(plan.sigma.is_none_or(|sigma| (0.1..=2.0).contains(&sigma)));
@@ -232,7 +240,9 @@ mod tests {
                 match step {
                     Jitter::Hue(turn) => assert!(turn.abs() <= 0.2001),
                     Jitter::Brightness(f) => factors.push(f),
-                    Jitter::Contrast(f) | Jitter::Saturation(f) => assert!((0.19..=1.81).contains(&f)),
+                    Jitter::Contrast(f) | Jitter::Saturation(f) => {
+                        assert!((0.19..=1.81).contains(&f))
+                    }
                 }
             }
         }
@@ -243,7 +253,10 @@ mod tests {
     fn one_setting_does_not_move_another_ones_draw() {
         let without = ViewOptions { blur: 0.0, jitter: 0.0, ..simclr(32) };
         for (a, b) in plans(&simclr(32)).iter().zip(plans(&without)) {
-            assert_eq!((a.crop, a.horizontal_flip, a.grayscale), (b.crop, b.horizontal_flip, b.grayscale));
+            assert_eq!(
+                (a.crop, a.horizontal_flip, a.grayscale),
+                (b.crop, b.horizontal_flip, b.grayscale)
+            );
         }
     }
 
@@ -253,13 +266,22 @@ mod tests {
         assert!(plans(&right).iter().all(|p| p.degrees == Some(90.0)));
         let free = plans(&ViewOptions { rotation_degrees: Some(30.0), ..right });
         assert!(free.iter().all(|p| p.degrees.is_some_and(|d| d.abs() <= 30.0)));
-        assert!(free.iter().any(|p| p.degrees < Some(-20.0)) && free.iter().any(|p| p.degrees > Some(20.0)));
+        assert!(
+            free.iter().any(|p| p.degrees < Some(-20.0))
+                && free.iter().any(|p| p.degrees > Some(20.0))
+        );
     }
 
     #[test]
     fn a_picture_too_flat_for_any_crop_gives_its_centre() {
-        assert_eq!(central_crop(1000, 3, (0.75, 1.25)), Crop { left: 498, top: 0, width: 4, height: 3 });
-        assert_eq!(central_crop(1, 900, (0.75, 1.25)), Crop { left: 0, top: 449, width: 1, height: 1 });
+        assert_eq!(
+            central_crop(1000, 3, (0.75, 1.25)),
+            Crop { left: 498, top: 0, width: 4, height: 3 }
+        );
+        assert_eq!(
+            central_crop(1, 900, (0.75, 1.25)),
+            Crop { left: 0, top: 449, width: 1, height: 1 }
+        );
         let view = random_view(&ramp(1000, 1), &simclr(16), &mut stream(0, 0, 0, 0));
         assert_eq!((view.width, view.height), (16, 16));
     }
@@ -267,7 +289,10 @@ mod tests {
     #[test]
     fn a_single_pixel_makes_a_view() {
         let dot = Picture { width: 1, height: 1, pixels: vec![9, 8, 7] };
-        assert_eq!(random_view(&dot, &plain(3), &mut stream(0, 0, 0, 0)).pixels, [9, 8, 7].repeat(9));
+        assert_eq!(
+            random_view(&dot, &plain(3), &mut stream(0, 0, 0, 0)).pixels,
+            [9, 8, 7].repeat(9)
+        );
         assert_eq!(evaluation_view(&dot, 3).pixels, [9, 8, 7].repeat(9));
     }
 
@@ -279,7 +304,12 @@ mod tests {
             horizontal_flip: true,
             vertical_flip: true,
             degrees: Some(90.0),
-            jitter: Some([Jitter::Hue(0.1), Jitter::Contrast(1.5), Jitter::Brightness(0.5), Jitter::Saturation(1.7)]),
+            jitter: Some([
+                Jitter::Hue(0.1),
+                Jitter::Contrast(1.5),
+                Jitter::Brightness(0.5),
+                Jitter::Saturation(1.7),
+            ]),
             grayscale: true,
             sigma: Some(1.0),
         };
@@ -301,7 +331,8 @@ mod tests {
     fn the_evaluation_view_is_the_centre_of_the_resized_picture() {
         let picture = ramp(90, 40);
         let resized = crop_resize(&picture, Crop::whole(&picture), 45, 20);
-        let centre = crop_resize(&resized, Crop { left: 12, top: 0, width: 20, height: 20 }, 20, 20);
+        let centre =
+            crop_resize(&resized, Crop { left: 12, top: 0, width: 20, height: 20 }, 20, 20);
         assert_eq!(evaluation_view(&picture, 20), centre);
     }
 }

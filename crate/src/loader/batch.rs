@@ -86,7 +86,11 @@ impl Job {
         let view_bytes = side * side * 3;
         let most = isize::MAX as usize / (view_bytes * recipe.views.count());
         if asked.len() > most {
-            return Err(Error::config("indices", format!("{} samples", asked.len()), format!("at most {most}")));
+            return Err(Error::config(
+                "indices",
+                format!("{} samples", asked.len()),
+                format!("at most {most}"),
+            ));
         }
         let places = std::iter::repeat_with(|| Place::Waiting).take(asked.len()).collect();
         let waiting = asked.len();
@@ -143,7 +147,9 @@ impl Job {
                     let from = position * self.view_bytes;
                     let to = indices.len() * self.view_bytes;
                     if from != to {
-                        self.views.iter_mut().for_each(|view| view.copy_within(from..from + self.view_bytes, to));
+                        self.views
+                            .iter_mut()
+                            .for_each(|view| view.copy_within(from..from + self.view_bytes, to));
                     }
                     indices.push(index);
                     reported.extend(bad);
@@ -153,8 +159,16 @@ impl Job {
         self.views.resize(self.recipe.views.count(), Vec::new());
         self.views.iter_mut().for_each(|view| view.truncate(indices.len() * self.view_bytes));
         let set = &self.recipe.set;
-        let labels = set.has_labels().then(|| indices.iter().filter_map(|&index| set.label(index)).collect());
-        Ok(Batch { views: self.views, size: self.recipe.views.size(), indices, labels, bad: reported })
+        let labels = set
+            .has_labels()
+            .then(|| indices.iter().filter_map(|&index| set.label(index)).collect());
+        Ok(Batch {
+            views: self.views,
+            size: self.recipe.views.size(),
+            indices,
+            labels,
+            bad: reported,
+        })
     }
 
     fn describe(&self, index: u32, error: &Error) -> BadPicture {

@@ -1,7 +1,7 @@
 //! Batches of views, made by worker threads.
 //!
-//! A batch is a pure function of the set, the views, the seed, the epoch and its indices. Workers take single samples in any order,
-//! and nothing they share can change a pixel.
+//! A batch is a pure function of the set, the views, the seed, the epoch and its indices. Workers
+//! take single samples in any order, and nothing they share can change a pixel.
 
 mod batch;
 mod picture_set;
@@ -11,12 +11,12 @@ mod sample;
 #[cfg(test)]
 mod tests;
 
-pub use batch::{BadPicture, Batch};
+pub use batch::{BadPicture, Batch, Done};
 pub use picture_set::{PictureSet, Source};
 pub use sample::{OnBadImage, Views};
 
 use crate::error::{Error, Result};
-use batch::{Done, Job};
+use batch::Job;
 use pool::Pool;
 use sample::Recipe;
 use std::sync::Arc;
@@ -24,7 +24,8 @@ use std::sync::Arc;
 /// Most workers of a loader.
 const MAX_WORKERS: usize = 1024;
 
-/// Makes batches on its own threads. Dropping it joins them; batches that were not finished get [`Error::Disposed`].
+/// Makes batches on its own threads. Dropping it joins them; batches that were not finished get
+/// [`Error::Disposed`].
 pub struct Loader {
     recipe: Arc<Recipe>,
     pool: Pool,
@@ -32,10 +33,20 @@ pub struct Loader {
 
 impl Loader {
     /// Starts `workers` threads.
-    pub fn new(set: Arc<PictureSet>, views: Views, seed: u64, workers: usize, on_bad_image: OnBadImage) -> Result<Self> {
+    pub fn new(
+        set: Arc<PictureSet>,
+        views: Views,
+        seed: u64,
+        workers: usize,
+        on_bad_image: OnBadImage,
+    ) -> Result<Self> {
         views.check()?;
         if !(1..=MAX_WORKERS).contains(&workers) {
-            return Err(Error::config("workers", workers, format!("a whole number from 1 to {MAX_WORKERS}")));
+            return Err(Error::config(
+                "workers",
+                workers,
+                format!("a whole number from 1 to {MAX_WORKERS}"),
+            ));
         }
         let recipe = Arc::new(Recipe { set, views, seed, on_bad_image });
         Ok(Self { recipe, pool: Pool::new(workers)? })
@@ -43,12 +54,16 @@ impl Loader {
 
     /// Asks for the batch of these samples and returns at once.
     ///
-    /// `done` is called exactly once: on a worker thread, or here when there is nothing to work on. The batches that may wait are
-    /// bounded; beyond the bound `done` gets [`Error::Config`].
+    /// `done` is called exactly once: on a worker thread, or here when there is nothing to work on.
+    /// The batches that may wait are bounded; beyond the bound `done` gets [`Error::Config`].
     pub fn load(&self, indices: Vec<u32>, epoch: u64, done: Done) {
         let length = self.recipe.set.len();
         if let Some(&index) = indices.iter().find(|&&index| index as usize >= length) {
-            return done(Err(Error::config("indices", index, format!("an index below the set's length of {length}"))));
+            return done(Err(Error::config(
+                "indices",
+                index,
+                format!("an index below the set's length of {length}"),
+            )));
         }
         match Job::new(Arc::clone(&self.recipe), indices, epoch) {
             Err(error) => done(Err(error)),

@@ -22,7 +22,11 @@ pub enum Source {
 enum Sources {
     Each(Vec<Source>),
     /// CIFAR's layout: per picture all red, then all green, then all blue values.
-    Planar { pixels: Vec<u8>, width: u32, height: u32 },
+    Planar {
+        pixels: Vec<u8>,
+        width: u32,
+        height: u32,
+    },
 }
 
 /// A set of pictures with optional labels. Shared by loaders; its content never changes.
@@ -39,20 +43,37 @@ pub struct PictureSet {
 
 impl PictureSet {
     /// A set of encoded pictures. Decoded ones are kept until they take `cache_bytes`.
-    pub fn new(sources: Vec<Source>, labels: Option<Vec<i32>>, options: DecodeOptions, cache_bytes: u64) -> Result<Self> {
+    pub fn new(
+        sources: Vec<Source>,
+        labels: Option<Vec<i32>>,
+        options: DecodeOptions,
+        cache_bytes: u64,
+    ) -> Result<Self> {
         let length = sources.len();
         Self::build(Sources::Each(sources), length, labels, options, cache_bytes)
     }
 
-    /// A set of raw pictures of one size, `3 * height * width` bytes each, planes one after another. They are in memory as they are.
-    pub fn planar(pixels: Vec<u8>, width: u32, height: u32, labels: Option<Vec<i32>>) -> Result<Self> {
+    /// A set of raw pictures of one size, `3 * height * width` bytes each, planes one after
+    /// another. They are in memory as they are.
+    pub fn planar(
+        pixels: Vec<u8>,
+        width: u32,
+        height: u32,
+        labels: Option<Vec<i32>>,
+    ) -> Result<Self> {
         let bytes = planar_bytes(width, height);
         if bytes == 0 || !pixels.len().is_multiple_of(bytes) {
             let expected = format!("a multiple of 3 x {height} x {width} bytes");
             return Err(Error::shape("planar.pixels", format!("{} bytes", pixels.len()), expected));
         }
         let length = pixels.len() / bytes;
-        Self::build(Sources::Planar { pixels, width, height }, length, labels, DecodeOptions::default(), 0)
+        Self::build(
+            Sources::Planar { pixels, width, height },
+            length,
+            labels,
+            DecodeOptions::default(),
+            0,
+        )
     }
 
     fn build(
@@ -68,11 +89,23 @@ impl PictureSet {
         if let Some(labels) = &labels
             && labels.len() != length
         {
-            return Err(Error::shape("labels", labels.len(), format!("one label for each of {length} pictures")));
+            return Err(Error::shape(
+                "labels",
+                labels.len(),
+                format!("one label for each of {length} pictures"),
+            ));
         }
         let kept = if cache_bytes == 0 { 0 } else { length };
         let kept = std::iter::repeat_with(OnceLock::new).take(kept).collect();
-        Ok(Self { sources, length, labels, options, kept, kept_bytes: AtomicU64::new(0), cache_bytes })
+        Ok(Self {
+            sources,
+            length,
+            labels,
+            options,
+            kept,
+            kept_bytes: AtomicU64::new(0),
+            cache_bytes,
+        })
     }
 
     /// Number of pictures.
@@ -129,7 +162,13 @@ impl PictureSet {
     }
 
     fn read(&self, index: u32) -> Result<Picture> {
-        let outside = || Error::config("indices", index, format!("an index below the set's length of {}", self.length));
+        let outside = || {
+            Error::config(
+                "indices",
+                index,
+                format!("an index below the set's length of {}", self.length),
+            )
+        };
         match &self.sources {
             Sources::Planar { pixels, width, height } => {
                 let bytes = planar_bytes(*width, *height);
@@ -144,7 +183,9 @@ impl PictureSet {
                 Source::File(path) => {
                     let bytes = self.read_file(path)?;
                     decode(&bytes, &self.options).map_err(|error| match error {
-                        Error::Decode { reason, .. } => Error::Decode { path: path.display().to_string(), reason },
+                        Error::Decode { reason, .. } => {
+                            Error::Decode { path: path.display().to_string(), reason }
+                        }
                         other => other,
                     })
                 }
@@ -160,7 +201,11 @@ impl PictureSet {
             return Err(failed(&std::io::Error::other("it is not a regular file")));
         }
         if metadata.len() > self.options.max_bytes {
-            let reason = format!("the file has {} bytes, more than the limit of {}", metadata.len(), self.options.max_bytes);
+            let reason = format!(
+                "the file has {} bytes, more than the limit of {}",
+                metadata.len(),
+                self.options.max_bytes
+            );
             return Err(Error::Decode { path: path.display().to_string(), reason });
         }
         std::fs::read(path).map_err(|cause| failed(&cause))
@@ -175,7 +220,9 @@ fn from_planes(row: &[u8], width: u32, height: u32) -> Picture {
     let mut picture = Picture::black(width, height);
     let (red, rest) = row.split_at(row.len() / 3);
     let (green, blue) = rest.split_at(row.len() / 3);
-    for (pixel, ((&r, &g), &b)) in picture.pixels.as_chunks_mut().0.iter_mut().zip(red.iter().zip(green).zip(blue)) {
+    for (pixel, ((&r, &g), &b)) in
+        picture.pixels.as_chunks_mut().0.iter_mut().zip(red.iter().zip(green).zip(blue))
+    {
         *pixel = [r, g, b];
     }
     picture

@@ -46,7 +46,11 @@ impl Pool {
             let shared = Arc::clone(&shared);
             let thread = std::thread::Builder::new().name(format!("nnclr-load-{number}"));
             let handle = thread.spawn(move || shared.work()).map_err(|cause| {
-                Error::config("workers", workers, format!("as many threads as the system grants ({cause})"))
+                Error::config(
+                    "workers",
+                    workers,
+                    format!("as many threads as the system grants ({cause})"),
+                )
             })?;
             pool.workers.push(handle);
         }
@@ -59,7 +63,11 @@ impl Pool {
         let mut queue = lock(&self.shared.queue);
         if queue.pending >= MAX_PENDING {
             drop(queue);
-            return done(Err(Error::config("batches in flight", MAX_PENDING + 1, format!("at most {MAX_PENDING}"))));
+            return done(Err(Error::config(
+                "batches in flight",
+                MAX_PENDING + 1,
+                format!("at most {MAX_PENDING}"),
+            )));
         }
         queue.pending += 1;
         let work = Arc::new(Work(Mutex::new(Some((job, done)))));

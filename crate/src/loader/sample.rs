@@ -8,7 +8,8 @@ use crate::image::view::{ViewOptions, evaluation_view, random_view};
 use crate::rng::stream;
 use std::sync::Arc;
 
-/// How many pictures after an unreadable one are tried before the batch is given up: a set where so many in a row are bad needs a person.
+/// How many pictures after an unreadable one are tried before the batch is given up: a set where so
+/// many in a row are bad needs a person.
 const MAX_SUBSTITUTES: usize = 1000;
 
 /// What happens when a picture cannot be read.
@@ -16,7 +17,8 @@ const MAX_SUBSTITUTES: usize = 1000;
 pub enum OnBadImage {
     /// The batch fails.
     Error,
-    /// The next readable picture of the set (after the last comes the first) takes its place, augmented with the place's own draws.
+    /// The next readable picture of the set (after the last comes the first) takes its place,
+    /// augmented with the place's own draws.
     Substitute,
     /// The batch gets shorter.
     Omit,
@@ -78,16 +80,22 @@ pub(super) struct Sample {
 impl Recipe {
     pub(super) fn sample(&self, index: u32, epoch: u64) -> Result<Sample> {
         let error = match self.set.picture(index) {
-            Ok(picture) => return Ok(Sample { made: Some((index, self.views(&picture, index, epoch))), bad: None }),
+            Ok(picture) => {
+                return Ok(Sample {
+                    made: Some((index, self.views(&picture, index, epoch))),
+                    bad: None,
+                });
+            }
             Err(error) => error,
         };
         match self.on_bad_image {
             OnBadImage::Error => Err(error),
             OnBadImage::Omit => Ok(Sample { made: None, bad: Some(error) }),
             OnBadImage::Substitute => match self.substitute(index) {
-                Some((other, picture)) => {
-                    Ok(Sample { made: Some((other, self.views(&picture, index, epoch))), bad: Some(error) })
-                }
+                Some((other, picture)) => Ok(Sample {
+                    made: Some((other, self.views(&picture, index, epoch))),
+                    bad: Some(error),
+                }),
                 None => Err(error),
             },
         }
@@ -102,7 +110,13 @@ impl Recipe {
     fn views(&self, picture: &Picture, sample: u32, epoch: u64) -> Vec<Picture> {
         match &self.views {
             Views::Random(options) => (0..2)
-                .map(|view| random_view(picture, options, &mut stream(self.seed, epoch, u64::from(sample), view)))
+                .map(|view| {
+                    random_view(
+                        picture,
+                        options,
+                        &mut stream(self.seed, epoch, u64::from(sample), view),
+                    )
+                })
                 .collect(),
             Views::Evaluation { size } => vec![evaluation_view(picture, *size)],
         }

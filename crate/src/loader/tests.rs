@@ -21,7 +21,13 @@ fn bmp(value: u8) -> Vec<u8> {
 
 fn encoded(count: usize, broken: &[usize]) -> Vec<Source> {
     (0..count)
-        .map(|i| Source::Encoded(if broken.contains(&i) { b"broken".to_vec() } else { bmp(i as u8 * 11) }))
+        .map(|i| {
+            Source::Encoded(if broken.contains(&i) {
+                b"broken".to_vec()
+            } else {
+                bmp(i as u8 * 11)
+            })
+        })
         .collect()
 }
 
@@ -54,11 +60,18 @@ fn a_batch_has_two_views_with_indices_and_labels_in_the_order_asked_for() {
     let batch = load(&loader(&set, 2, OnBadImage::Error), &[3, 0, 3]).unwrap();
     assert_eq!(batch.views.len(), 2);
     assert!(batch.views.iter().all(|view| view.len() == 3 * 8 * 8 * 3));
-    assert_eq!((batch.size, batch.indices, batch.labels), (8, vec![3, 0, 3], Some(vec![30, 0, 30])));
+    assert_eq!(
+        (batch.size, batch.indices, batch.labels),
+        (8, vec![3, 0, 3], Some(vec![30, 0, 30]))
+    );
     assert_ne!(batch.views[0], batch.views[1]);
     assert!(batch.bad.is_empty());
     let bytes = 8 * 8 * 3;
-    assert_eq!(batch.views[0][..bytes], batch.views[0][2 * bytes..], "equal samples have equal views");
+    assert_eq!(
+        batch.views[0][..bytes],
+        batch.views[0][2 * bytes..],
+        "equal samples have equal views"
+    );
 }
 
 #[test]
@@ -80,7 +93,9 @@ fn worker_count_and_cache_do_not_change_a_byte() {
 fn another_seed_gives_other_views() {
     let set = set_of(encoded(3, &[]), 0);
     let views = |seed| {
-        let loader = Loader::new(Arc::clone(&set), Views::Random(simclr(8)), seed, 1, OnBadImage::Error).unwrap();
+        let loader =
+            Loader::new(Arc::clone(&set), Views::Random(simclr(8)), seed, 1, OnBadImage::Error)
+                .unwrap();
         load(&loader, &[0, 1, 2]).unwrap().views
     };
     assert_ne!(views(1), views(2));
@@ -92,7 +107,8 @@ fn a_bad_picture_is_replaced_by_the_next_readable_one_and_reported() {
     let batch = load(&loader(&set, 3, OnBadImage::Substitute), &[1, 3, 2, 4]).unwrap();
     assert_eq!(batch.indices, [1, 0, 2, 0]);
     assert_eq!(batch.labels, Some(vec![10, 0, 20, 0]));
-    let bad: Vec<_> = batch.bad.iter().map(|b| (b.index, b.path.as_str(), b.code.as_str())).collect();
+    let bad: Vec<_> =
+        batch.bad.iter().map(|b| (b.index, b.path.as_str(), b.code.as_str())).collect();
     assert_eq!(bad, [(3, "<bytes>", "DECODE"), (4, "<bytes>", "DECODE")]);
     assert!(batch.bad[0].reason.contains("not a picture"));
 }
@@ -114,7 +130,9 @@ fn a_set_without_a_readable_picture_fails_instead_of_searching_for_ever() {
 #[test]
 fn omitted_pictures_make_the_batch_shorter() {
     let set = set_of(encoded(5, &[0, 2]), 0);
-    let evaluation = |on_bad| Loader::new(Arc::clone(&set), Views::Evaluation { size: 8 }, 0, 2, on_bad).unwrap();
+    let evaluation = |on_bad| {
+        Loader::new(Arc::clone(&set), Views::Evaluation { size: 8 }, 0, 2, on_bad).unwrap()
+    };
     let batch = load(&evaluation(OnBadImage::Omit), &[0, 1, 2, 3]).unwrap();
     assert_eq!((batch.indices, batch.labels), (vec![1, 3], Some(vec![10, 30])));
     assert_eq!(batch.bad.iter().map(|b| b.index).collect::<Vec<_>>(), [0, 2]);
@@ -127,7 +145,10 @@ fn omitted_pictures_make_the_batch_shorter() {
 
 #[test]
 fn the_error_of_the_first_bad_place_fails_the_batch() {
-    let set = set_of(vec![Source::Encoded(bmp(0)), Source::File("/no/such/a".into()), Source::Encoded(vec![])], 0);
+    let set = set_of(
+        vec![Source::Encoded(bmp(0)), Source::File("/no/such/a".into()), Source::Encoded(vec![])],
+        0,
+    );
     for _ in 0..20 {
         let error = load(&loader(&set, 3, OnBadImage::Error), &[0, 1, 2]).unwrap_err();
         assert_eq!((error.code(), error.subject()), ("IO", "/no/such/a"));
@@ -146,7 +167,10 @@ fn a_file_that_vanishes_while_training_is_a_bad_picture_with_its_path() {
     let batch = load(&loader, &[0, 1, 2]).unwrap();
     assert_eq!(batch.indices, [0, 2, 2]);
     let bad = &batch.bad[0];
-    assert_eq!((bad.index, bad.code.as_str(), bad.path.as_str()), (1, "IO", paths[1].to_str().unwrap()));
+    assert_eq!(
+        (bad.index, bad.code.as_str(), bad.path.as_str()),
+        (1, "IO", paths[1].to_str().unwrap())
+    );
 }
 
 #[test]
@@ -190,7 +214,10 @@ fn the_cache_stays_within_its_budget_and_spares_the_file() {
     let set = set_of(paths.iter().cloned().map(Source::File).collect(), 360 * 2);
     let first: Vec<_> = (0..3).map(|i| set.picture(i).unwrap()).collect();
     paths.iter().for_each(|path| std::fs::remove_file(path).unwrap());
-    assert_eq!((set.picture(0).unwrap(), set.picture(1).unwrap()), (first[0].clone(), first[1].clone()));
+    assert_eq!(
+        (set.picture(0).unwrap(), set.picture(1).unwrap()),
+        (first[0].clone(), first[1].clone())
+    );
     assert_eq!(set.picture(2).unwrap_err().code(), "IO");
 }
 
@@ -198,7 +225,8 @@ fn the_cache_stays_within_its_budget_and_spares_the_file() {
 fn labels_must_match_the_pictures() {
     let set = PictureSet::new(encoded(3, &[]), Some(vec![1]), DecodeOptions::default(), 0);
     assert_eq!(set.err().unwrap().code(), "SHAPE");
-    let without = Arc::new(PictureSet::new(encoded(3, &[]), None, DecodeOptions::default(), 0).unwrap());
+    let without =
+        Arc::new(PictureSet::new(encoded(3, &[]), None, DecodeOptions::default(), 0).unwrap());
     assert_eq!(load(&loader(&without, 1, OnBadImage::Error), &[0]).unwrap().labels, None);
 }
 
@@ -207,7 +235,9 @@ fn an_index_out_of_range_and_settings_out_of_range_are_config_errors() {
     let set = set_of(encoded(3, &[]), 0);
     let error = load(&loader(&set, 1, OnBadImage::Substitute), &[0, 3]).unwrap_err();
     assert_eq!((error.code(), error.subject()), ("CONFIG", "indices"));
-    let make = |views, workers| Loader::new(Arc::clone(&set), views, 0, workers, OnBadImage::Error).err().unwrap();
+    let make = |views, workers| {
+        Loader::new(Arc::clone(&set), views, 0, workers, OnBadImage::Error).err().unwrap()
+    };
     assert_eq!(make(Views::Evaluation { size: 0 }, 1).subject(), "imageSize");
     assert_eq!(make(Views::Evaluation { size: 8 }, 0).subject(), "workers");
 }
@@ -226,7 +256,10 @@ fn dropping_the_loader_ends_what_waits_as_disposed_and_joins_the_threads() {
     let indices: Vec<u32> = (0..2000).map(|i| i % 10).collect();
     let waiting: Vec<_> = (0..5).map(|epoch| ask(&loader, &indices, epoch)).collect();
     drop(loader);
-    let results: Vec<_> = waiting.iter().map(|receive| receive.try_recv().expect("done before drop returns")).collect();
+    let results: Vec<_> = waiting
+        .iter()
+        .map(|receive| receive.try_recv().expect("done before drop returns"))
+        .collect();
     assert_eq!(results[4].as_ref().unwrap_err().code(), "DISPOSED");
     assert_eq!(Arc::strong_count(&set), 1, "a thread still holds the set");
 }
@@ -246,10 +279,14 @@ fn a_panic_fails_its_batch_alone() {
     let set = set_of(vec![Source::Encoded(bmp(1)), Source::Encoded(bmp(2)), Source::Bug], 0);
     let loader = loader(&set, 1, OnBadImage::Error);
     let (send, receive) = mpsc::channel();
-    loader.load(vec![0], 0, Box::new(move |_| {
-        send.send(()).unwrap();
-        panic!("the caller's own bug");
-    }));
+    loader.load(
+        vec![0],
+        0,
+        Box::new(move |_| {
+            send.send(()).unwrap();
+            panic!("the caller's own bug");
+        }),
+    );
     receive.recv_timeout(Duration::from_secs(20)).unwrap();
     assert!(load(&loader, &[1]).is_ok(), "the worker lives on");
     assert_eq!(load(&loader, &[0, 2]).unwrap_err().code(), "PANIC");
@@ -263,11 +300,15 @@ fn a_loader_dropped_by_its_own_callback_does_not_wait_for_itself() {
     let (send, receive) = mpsc::channel();
     let (gate, opened) = mpsc::channel::<()>();
     let own = Arc::clone(&loader);
-    loader.load(vec![0], 0, Box::new(move |_| {
-        opened.recv().unwrap();
-        drop(own);
-        send.send(()).unwrap();
-    }));
+    loader.load(
+        vec![0],
+        0,
+        Box::new(move |_| {
+            opened.recv().unwrap();
+            drop(own);
+            send.send(()).unwrap();
+        }),
+    );
     drop(loader);
     gate.send(()).unwrap();
     receive.recv_timeout(Duration::from_secs(20)).expect("the callback hangs");

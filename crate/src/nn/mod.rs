@@ -6,6 +6,7 @@ pub mod layers;
 pub mod memory_bank;
 pub mod nnclr;
 pub mod nt_xent;
+mod small_map;
 pub mod store;
 
 pub use resnet::{Arch, ResNet, Stem};

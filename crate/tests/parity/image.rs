@@ -3,8 +3,15 @@
 use nnclr::image::{Picture, blur, color, crop_resize};
 use serde_json::Value;
 
-/// Runs one case. `Ok` is the largest deviation in levels, `Err` says why the case does not hold or cannot be run.
-pub fn run(case: &Value, fill_salt: u32, expected: &[u8], shape: &[usize], first_row: &[u8]) -> Result<f64, String> {
+/// Runs one case. `Ok` is the largest deviation in levels, `Err` says why the case does not hold or
+/// cannot be run.
+pub fn run(
+    case: &Value,
+    fill_salt: u32,
+    expected: &[u8],
+    shape: &[usize],
+    first_row: &[u8],
+) -> Result<f64, String> {
     let mut fields = Fields::new(case)?;
     if fields.text("kind")? != "image" {
         return Err("not an image case".into());
@@ -12,13 +19,19 @@ pub fn run(case: &Value, fill_salt: u32, expected: &[u8], shape: &[usize], first
     fields.text("name")?;
     let (width, height) = (fields.side("w")?, fields.side("h")?);
     let input = picture(fields.text("picture")?, width, height, fill_salt)?;
-    if input.pixels.get(..first_row.len()) != Some(first_row) || first_row.len() != width as usize * 3 {
-        return Err("the input's first row differs: the rule that makes the picture is another one".into());
+    if input.pixels.get(..first_row.len()) != Some(first_row)
+        || first_row.len() != width as usize * 3
+    {
+        return Err(
+            "the input's first row differs: the rule that makes the picture is another one".into(),
+        );
     }
     let op = fields.text("op")?;
     let output = apply(op, &mut fields, input)?;
     fields.all_read()?;
-    if shape != [output.height as usize, output.width as usize, 3] || expected.len() != output.pixels.len() {
+    if shape != [output.height as usize, output.width as usize, 3]
+        || expected.len() != output.pixels.len()
+    {
         return Err(format!("shape {} x {} instead of {shape:?}", output.height, output.width));
     }
     compare(op, &output.pixels, expected)
@@ -33,8 +46,12 @@ fn apply(op: &str, fields: &mut Fields, mut picture: Picture) -> Result<Picture,
                 width: fields.side("width")?,
                 height: fields.side("height")?,
             };
-            let fits = |start: u32, length: u32, side: u32| u64::from(start) + u64::from(length) <= u64::from(side);
-            if !fits(crop.left, crop.width, picture.width) || !fits(crop.top, crop.height, picture.height) {
+            let fits = |start: u32, length: u32, side: u32| {
+                u64::from(start) + u64::from(length) <= u64::from(side)
+            };
+            if !fits(crop.left, crop.width, picture.width)
+                || !fits(crop.top, crop.height, picture.height)
+            {
                 return Err("the crop sticks out of the picture".into());
             }
             let size = fields.side("size")?;
@@ -58,9 +75,16 @@ fn compare(op: &str, got: &[u8], expected: &[u8]) -> Result<f64, String> {
     let count = deviations.len() as f64;
     let close = deviations.iter().filter(|&&d| d <= 1).count() as f64 / count;
     let mean = deviations.iter().map(|&d| f64::from(d)).sum::<f64>() / count;
-    let holds = if matches!(op, "gaussian_blur" | "hue") { mean <= 1.0 } else { close >= 0.99 && worst <= 3 };
+    let holds = if matches!(op, "gaussian_blur" | "hue") {
+        mean <= 1.0
+    } else {
+        close >= 0.99 && worst <= 3
+    };
     if !holds {
-        return Err(format!("worst deviation {worst} levels, mean {mean:.3}, {:.2} % within 1", close * 100.0));
+        return Err(format!(
+            "worst deviation {worst} levels, mean {mean:.3}, {:.2} % within 1",
+            close * 100.0
+        ));
     }
     Ok(f64::from(worst))
 }
@@ -105,7 +129,8 @@ fn crc32(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(!0, |crc, &byte| (0..8).fold(crc ^ u32::from(byte), step))
 }
 
-/// A case's fields; one that nobody read is something the case asks for and this runner does not do.
+/// A case's fields; one that nobody read is something the case asks for and this runner does not
+/// do.
 struct Fields<'a> {
     fields: &'a serde_json::Map<String, Value>,
     read: Vec<&'static str>,
@@ -137,7 +162,11 @@ impl<'a> Fields<'a> {
 
     fn side(&mut self, name: &'static str) -> Result<u32, String> {
         let value = self.whole(name)?;
-        if (1..=1 << 14).contains(&value) { Ok(value) } else { Err(format!("{name:?} is not a side from 1 to 16384")) }
+        if (1..=1 << 14).contains(&value) {
+            Ok(value)
+        } else {
+            Err(format!("{name:?} is not a side from 1 to 16384"))
+        }
     }
 
     fn all_read(&self) -> Result<(), String> {
