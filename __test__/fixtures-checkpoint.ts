@@ -39,10 +39,9 @@ export async function rewriteCheckpoint(path: string, change: Rewrite): Promise<
   await writeFile(path, Buffer.concat([length, header, ...blobs]))
 }
 
-/** Changes a file's bytes in place. */
-export async function damage(path: string, change: (file: Buffer) => Buffer | void): Promise<void> {
-  const file = await readFile(path)
-  await writeFile(path, change(file) ?? file)
+/** Puts other bytes in a file's place. */
+export async function damage(path: string, change: (file: Buffer) => Buffer): Promise<void> {
+  await writeFile(path, change(await readFile(path)))
 }
 
 /** The checksum's definition, written down a second time. */

@@ -7,7 +7,7 @@ import { train } from '../ts/index.js'
 import { samples } from './fixtures-pictures.js'
 
 /** Everything but `data` and `out`: 16 pictures make 2 steps an epoch. */
-export const TINY = {
+export const TINY: Partial<TrainConfig> = {
   epochs: 2,
   batchSize: 8,
   imageSize: 16,
@@ -24,7 +24,7 @@ export const TINY = {
   workers: 1,
   logEverySteps: 1,
   evaluation: { k: 5 },
-} as const satisfies Partial<TrainConfig>
+}
 
 /** A tiny run's configuration; the pictures are in memory unless given. */
 export function tiny(out: string, changes: Partial<TrainConfig> = {}): TrainConfig {

@@ -1,21 +1,23 @@
 import { randomInt } from 'node:crypto'
 import { cp, mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import test, { type ExecutionContext } from 'ava'
 import { NnclrError, type TrainConfig, type TrainEvent, train } from '../ts/index.js'
-import { start } from './fixtures-child.js'
 import { rewriteCheckpoint } from './fixtures-checkpoint.js'
+import { start } from './fixtures-child.js'
 import { samples } from './fixtures-pictures.js'
 import { checkpointOf, differing, only, type Told, tiny, told } from './fixtures-runs.js'
 import { temporaryFolder } from './temporary-folder.js'
 
-/** 4 epochs of 2 steps, momentum, a bank that wraps in mid-epoch, and evaluations. */
+/** 4 epochs of 3 steps, momentum, a bank that wraps in mid-epoch, and evaluations. */
 const WHOLE: Partial<TrainConfig> = {
   epochs: 4,
-  data: samples(20),
+  data: samples(30),
   validation: 0.2,
   memoryBank: { size: 20 },
+  // So that the last step trains too.
+  lrEnd: 0.01,
 }
 
 let straight: string
@@ -28,15 +30,25 @@ test.before(async () => {
 
 test.after.always(() => rm(straight, { recursive: true, force: true }))
 
-/** Starts a run in `out` and stops it when `isTime`. */
-async function interrupted(
-  out: string,
-  isTime: (event: TrainEvent) => boolean,
-  changes: Partial<TrainConfig> = {},
-): Promise<Told> {
+/** Starts or resumes a run in `out` and stops it when `isTime`. */
+async function interrupted(out: string, isTime: (event: TrainEvent) => boolean): Promise<Told> {
   const controller = new AbortController()
-  const config = tiny(out, { ...WHOLE, ...changes, signal: controller.signal })
+  const config = tiny(out, { ...WHOLE, resume: true, signal: controller.signal })
   return told(config, (event) => isTime(event) && controller.abort())
+}
+
+/** A copy of the finished run's directory, with all its checkpoints or without the last. */
+async function copyOf(t: ExecutionContext, checkpoints: 'all' | 'but the last'): Promise<string> {
+  const out = join(await temporaryFolder(t), 'run')
+  const isLock = (path: string) => basename(path).startsWith('nnclr.lock')
+  await cp(straight, out, { recursive: true, filter: (path) => !isLock(path) })
+  if (checkpoints === 'but the last') await rm(await newestIn(out))
+  return out
+}
+
+async function newestIn(out: string): Promise<string> {
+  const folder = join(out, 'checkpoints')
+  return join(folder, (await readdir(folder)).sort().at(-1) ?? '')
 }
 
 /** Whether a run came to the same end, bit for bit, and tells the same story. */
@@ -49,34 +61,23 @@ async function isSame(t: ExecutionContext, { result }: Told): Promise<void> {
   t.like(result, { loss, knnTop1, epochs, steps, stopped: false })
 }
 
-test('4 epochs are a stop in mid-epoch and a resume, bit for bit', async (t) => {
+test('4 epochs are stops at the worst moments and resumes, bit for bit', async (t) => {
   const out = await temporaryFolder(t)
-  const stopped = await interrupted(out, (event) => event.type === 'step' && event.step === 3)
-  t.like(stopped.result, { stopped: true, steps: 3, epochs: 1 })
-  const resumed = await told(tiny(out, { ...WHOLE, resume: true }))
-  t.is(only(resumed.events, 'start')[0]?.resumedAt, 3)
-  await isSame(t, resumed)
-})
-
-test('4 epochs are a stop during evaluation and a resume, bit for bit', async (t) => {
-  const out = await temporaryFolder(t)
-  const stopped = await interrupted(out, (event) => event.type === 'epoch' && event.epoch === 2)
-  t.like(stopped.result, { stopped: true, epochs: 2 })
-  await isSame(t, await told(tiny(out, { ...WHOLE, resume: true })))
-})
-
-test('4 epochs are a stop before the first step and a resume, bit for bit', async (t) => {
-  const out = await temporaryFolder(t)
-  const stopped = await interrupted(out, (event) => event.type === 'evaluation')
-  t.true(stopped.result.stopped)
+  const first = await interrupted(out, ({ type }) => type === 'start')
+  t.like(first.result, { stopped: true, steps: 0 }, 'before the first step')
+  const middle = await interrupted(out, (event) => event.type === 'step' && event.step === 4)
+  t.like(middle.result, { stopped: true, steps: 5, epochs: 1 }, 'in mid-epoch')
+  const end = await interrupted(out, (event) => event.type === 'epoch' && event.epoch === 3)
+  t.is(only(end.events, 'start')[0]?.resumedAt, 5)
+  t.like(end.result, { stopped: true, steps: 9, epochs: 3 }, 'during evaluation')
   await isSame(t, await told(tiny(out, { ...WHOLE, resume: true })))
 })
 
 test('4 epochs are two kills at random moments and a resume, bit for bit', async (t) => {
   const out = await temporaryFolder(t)
-  const config = JSON.stringify({ ...WHOLE, data: null, checkpoint: { everySteps: 1 } })
+  const config = JSON.stringify({ ...WHOLE, data: null, checkpoint: { everySteps: 2 } })
   const program = `
-    const run = train(tiny(out, { ...${config}, data: samples(20), resume: true }))
+    const run = train(tiny(out, { ...${config}, data: samples(30), resume: true }))
     for await (const { type } of run) console.log(type)`
   for (let kill = 0; kill < 2; kill++) {
     const child = start(program, out)
@@ -98,25 +99,37 @@ test('4 epochs are two kills at random moments and a resume, bit for bit', async
 })
 
 test('a checkpoint whose bank was replaced ends elsewhere', async (t) => {
-  const out = await temporaryFolder(t)
-  const { result } = await interrupted(out, (event) => event.type === 'step' && event.step === 7)
+  const out = await copyOf(t, 'but the last')
   const negate = (name: string, bytes: Buffer): void => {
     if (name !== 'bank/rows') return
     for (let i = 3; i < bytes.length; i += 4) bytes[i] = (bytes[i] ?? 0) ^ 0x80
   }
-  await rewriteCheckpoint(checkpointOf(result), { tensor: negate })
+  await rewriteCheckpoint(await newestIn(out), { tensor: negate })
   const resumed = await told(tiny(out, { ...WHOLE, resume: true }))
   t.deepEqual(only(resumed.events, 'warning'), [], 'the replaced file is taken for whole')
-  const different = await differing(checkpointOf(uninterrupted.result), checkpointOf(resumed.result))
+  t.is(resumed.result.steps, 12)
+  const different = await differing(
+    checkpointOf(uninterrupted.result),
+    checkpointOf(resumed.result),
+  )
   t.true(different.some((name) => name.startsWith('model/')))
 })
 
 test('resuming a run that is over changes nothing', async (t) => {
-  const out = join(await temporaryFolder(t), 'run')
-  await cp(straight, out, { recursive: true })
-  const resumed = await told(tiny(out, { ...WHOLE, resume: true }))
+  const resumed = await told(tiny(await copyOf(t, 'all'), { ...WHOLE, resume: true }))
   t.deepEqual(only(resumed.events, 'step'), [])
   await isSame(t, resumed)
+})
+
+test('resuming a run that was killed before its first checkpoint starts anew', async (t) => {
+  const out = await temporaryFolder(t)
+  const config = tiny(out, { epochs: 1, momentum: 0 })
+  await train(config)
+  const before = await readFile(join(out, 'metrics.jsonl'), 'utf8')
+  await rm(await newestIn(out))
+  const { events } = await told({ ...config, resume: true })
+  t.is(only(events, 'start')[0]?.resumedAt, 0)
+  t.is(await readFile(join(out, 'metrics.jsonl'), 'utf8'), before)
 })
 
 test('resuming a run that is over keeps its last evaluation', async (t) => {
@@ -130,11 +143,10 @@ test('resuming a run that is over keeps its last evaluation', async (t) => {
 })
 
 test('settings that are not given again are those of the run directory', async (t) => {
-  const out = await temporaryFolder(t)
-  await interrupted(out, (event) => event.type === 'step' && event.step === 7)
+  const out = await copyOf(t, 'but the last')
   const { data = [] } = WHOLE
   const resumed = await told({ data, out, resume: true })
-  t.is(only(resumed.events, 'start')[0]?.pictures, 16, 'the held-back share stays held back')
+  t.is(only(resumed.events, 'start')[0]?.pictures, 24, 'the held-back share stays held back')
   await isSame(t, resumed)
 })
 
@@ -152,17 +164,20 @@ test('raising epochs on resume is allowed, and said', async (t) => {
   t.deepEqual(await differing(pair[0] ?? '', pair[1] ?? ''), [])
 })
 
-test('settings that would make it another run are refused, by name and all at once', async (t) => {
-  const before = await readdir(join(straight, 'checkpoints'))
-  const changes = { ...WHOLE, resume: true, lr: 0.1, memoryBank: { size: 21 }, validation: 0.5 }
-  const error = await t.throwsAsync(train(tiny(straight, changes)), { instanceOf: NnclrError })
-  t.is(error.code, 'CONFIG')
-  const fields = error.issues.map(({ field }) => field).sort()
-  t.deepEqual(fields, ['lr', 'memoryBank', 'validation'])
-  t.deepEqual(await readdir(join(straight, 'checkpoints')), before)
-})
+test.serial(
+  'settings that would make it another run are refused, by name and all at once',
+  async (t) => {
+    const before = await readdir(join(straight, 'checkpoints'))
+    const changes = { ...WHOLE, resume: true, lr: 0.1, memoryBank: { size: 21 }, validation: 0.5 }
+    const error = await t.throwsAsync(train(tiny(straight, changes)), { instanceOf: NnclrError })
+    t.is(error.code, 'CONFIG')
+    const fields = error.issues.map(({ field }) => field).sort()
+    t.deepEqual(fields, ['lr', 'memoryBank', 'validation'])
+    t.deepEqual(await readdir(join(straight, 'checkpoints')), before)
+  },
+)
 
-test('a directory with a run in it needs resume or overwrite', async (t) => {
+test.serial('a directory with a run in it needs resume or overwrite', async (t) => {
   const error = await t.throwsAsync(train(tiny(straight, WHOLE)), { instanceOf: NnclrError })
   t.like(error, { code: 'CONFIG', subject: 'out' })
   t.regex(error.message, /resume: true goes on, overwrite: true starts anew/)

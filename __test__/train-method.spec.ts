@@ -82,7 +82,13 @@ test('a held-back share is evaluated and not trained on', async (t) => {
   const { events, result } = await told(tiny(await temporaryFolder(t), changes))
   t.is(only(events, 'start')[0]?.pictures, 16)
   const evaluations = only(events, 'evaluation')
-  t.deepEqual(evaluations.map(({ epoch, step }) => [epoch, step]), [[0, 0], [1, 2]])
+  t.deepEqual(
+    evaluations.map(({ epoch, step }) => [epoch, step]),
+    [
+      [0, 0],
+      [1, 2],
+    ],
+  )
   for (const event of evaluations) t.like(event, { references: 16, queries: 4, k: 3 })
   t.is(result.knnTop1, evaluations[1]?.knnTop1 ?? null)
 })
@@ -96,8 +102,17 @@ test('separate validation pictures are classified by the nearest training pictur
   // The same pictures: each is its own nearest neighbour.
   const right = only(await run('right', (i) => (i % 2 === 0 ? 'blue' : 'red')), 'evaluation')
   const wrong = only(await run('wrong', (i) => (i % 2 === 0 ? 'red' : 'blue')), 'evaluation')
-  t.deepEqual(right.map(({ knnTop1, queries }) => [knnTop1, queries]), [[1, 16], [1, 16]])
-  t.deepEqual(wrong.map(({ knnTop1 }) => knnTop1), [0, 0])
+  t.deepEqual(
+    right.map(({ knnTop1, queries }) => [knnTop1, queries]),
+    [
+      [1, 16],
+      [1, 16],
+    ],
+  )
+  t.deepEqual(
+    wrong.map(({ knnTop1 }) => knnTop1),
+    [0, 0],
+  )
 })
 
 test('evaluation.every 0 never evaluates, and 2 does so at every other epoch and the end', async (t) => {
@@ -108,5 +123,8 @@ test('evaluation.every 0 never evaluates, and 2 does so at every other epoch and
   t.is(never.result.knnTop1, null)
   const other = { ...changes, epochs: 3, evaluation: { every: 2 } }
   const { events } = await told(tiny(join(out, '2'), other))
-  t.deepEqual(only(events, 'evaluation').map(({ epoch }) => epoch), [0, 2, 3])
+  t.deepEqual(
+    only(events, 'evaluation').map(({ epoch }) => epoch),
+    [0, 2, 3],
+  )
 })

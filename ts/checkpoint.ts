@@ -54,7 +54,7 @@ export async function saveCheckpoint(
   const position = await directory.position()
   const metadata = { version, config: configRecord(config), position, ...standing }
   await session.save(path, JSON.stringify(metadata satisfies CheckpointMetadata))
-  await directory.removeOldCheckpoints(config.checkpoint.keep)
+  await directory.removeOldCheckpoints(config.checkpoint.keep, standing.step)
   return path
 }
 

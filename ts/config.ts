@@ -164,7 +164,7 @@ function overlay(base: object, given: Values): Values {
 }
 
 function describeData(data: unknown): unknown {
-  if (Array.isArray(data)) return `an array of ${data.length}`
+  if (Array.isArray(data)) return { kind: 'array', length: data.length }
   if (!isRecord(data)) return data
   const { kind, root } = data
   return {

@@ -3,7 +3,7 @@
 import { stat } from 'node:fs/promises'
 import { readMetadata } from './checkpoint.js'
 import type { FittedConfig } from './config.js'
-import type { DataInput, Dataset } from './data/dataset.js'
+import { alignedLabels, type DataInput, type Dataset } from './data/dataset.js'
 import { openDataset } from './data/open-dataset.js'
 import { isAbort, NnclrError } from './errors.js'
 import { type EmbedSource, embedEach, knnScore } from './evaluate.js'
@@ -118,15 +118,15 @@ export async function knn(options: KnnOptions): Promise<KnnResult> {
       ? splitHoldout(dataset.length, validation, seed)
       : { train: naturals(dataset.length), holdout: null }
     const other = typeof validation === 'number' ? dataset : await openDataset(validation)
-    const references: EmbedSource = { loader: open(dataset), indices: parts.train }
-    const queries: EmbedSource = {
-      loader: open(other),
-      indices: parts.holdout ?? naturals(other.length),
-    }
     if (dataset.labels === null || other.labels === null) {
       const field = dataset.labels === null ? 'data' : 'validation'
       const expected = 'labels: sub-folders by class, or a label a sample'
       throw NnclrError.config([{ field, value: 'pictures without labels', expected }])
+    }
+    const references: EmbedSource = { loader: open(dataset), indices: parts.train }
+    const queries: EmbedSource = {
+      loader: open({ ...other, labels: alignedLabels(dataset, other) }),
+      indices: parts.holdout ?? naturals(other.length),
     }
     const most = (labels: Int32Array): number => labels.reduce((a, b) => Math.max(a, b), 0)
     const classes = 1 + Math.max(most(dataset.labels), most(other.labels))
@@ -156,7 +156,7 @@ async function withBackbone<T>(
       memoryBank: { size: 1, warmup: 'random' },
       lr: 0,
       momentum: 0,
-      ...pickDefined(recorded, ['backbone', 'stem', 'imageSize']),
+      ...pickDefined(recorded, ['backbone', 'stem', 'imageSize', 'precision']),
       batchSize: options.batchSize ?? 256,
       ...pickDefined(options, ['imageSize', 'device', 'threads', 'workers']),
     } as unknown as FittedConfig

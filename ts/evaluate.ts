@@ -1,12 +1,14 @@
 /** kNN on backbone features: how often the nearest training pictures name a picture's class. */
 
 import { loadBatches } from './loader.js'
-import { type FeatureIndex, type Loader, native, type Session } from './native.js'
+import { type BadPicture, type FeatureIndex, type Loader, native, type Session } from './native.js'
 
 /** Pictures to embed, in order. */
 export interface EmbedSource {
   readonly loader: Loader
   readonly indices: Uint32Array
+  /** Told of the pictures that could not be read. */
+  readonly onBad?: (bad: readonly BadPicture[]) => void
 }
 
 /** How neighbours vote. */
@@ -32,7 +34,7 @@ const EMBED_BATCH = 256
 /** Embeds `source`; each batch's rows, labels and places are handed over as they come. */
 export async function embedEach(
   session: Session,
-  { loader, indices }: EmbedSource,
+  { loader, indices, onBad }: EmbedSource,
   use: (rows: EmbeddedRows) => void | Promise<void>,
   signal?: AbortSignal | null,
   batchSize: number = EMBED_BATCH,
@@ -43,6 +45,7 @@ export async function embedEach(
   for await (const batch of loadBatches(loader, plan(), 0)) {
     signal?.throwIfAborted()
     const { labels, bad, indices: places } = batch
+    if (bad.length > 0) onBad?.(bad)
     await use({ features: await session.embed(batch), labels, places, bad })
   }
 }
@@ -54,7 +57,7 @@ export interface EmbeddedRows {
   readonly labels: Int32Array | null
   /** Each row's place in the set. */
   readonly places: Uint32Array
-  readonly bad: readonly { index: number; path: string; code: string; reason: string }[]
+  readonly bad: readonly BadPicture[]
 }
 
 /**
@@ -83,7 +86,7 @@ export async function knnScore(
       if (places.length === 0 || count === 0) return
       const winners = await index.classify(features, vote)
       asked += winners.length
-      winners.forEach((winner, i) => (right += winner === labels?.[i] ? 1 : 0))
+      for (const [i, winner] of winners.entries()) right += winner === labels?.[i] ? 1 : 0
     }
     await embedEach(session, queries, ask, signal)
     const top1 = asked === 0 ? 0 : right / asked

@@ -125,9 +125,15 @@ export class RunDirectory {
     return listCheckpoints(this.path)
   }
 
-  /** Removes the oldest checkpoints beyond `keep`. @returns their paths. @throws NnclrError IO. */
-  async removeOldCheckpoints(keep: number): Promise<string[]> {
-    const old = (await this.checkpoints()).slice(keep).map(({ path }) => path)
+  /**
+   * Removes the oldest checkpoints beyond `keep`. One beyond step `last` could not be read when the
+   * run was resumed: it must not count in place of one that can.
+   *
+   * @returns their paths. @throws NnclrError IO.
+   */
+  async removeOldCheckpoints(keep: number, last: number = Number.POSITIVE_INFINITY): Promise<string[]> {
+    const usable = (await this.checkpoints()).filter(({ step }) => step <= last)
+    const old = usable.slice(keep).map(({ path }) => path)
     for (const path of old) await attempt('remove', path, () => rm(path, { force: true }))
     return old
   }

@@ -9,6 +9,7 @@ import { isAbort, NnclrError } from './errors.js'
 import type { TrainEvent, TrainResult } from './events.js'
 import { knnScore } from './evaluate.js'
 import { loadBatches } from './loader.js'
+import type { BadPicture } from './native.js'
 import { batches, epochOrder, pick } from './sampler.js'
 import { learningRate, positiveOf } from './schedule.js'
 import { precisionOf } from './session.js'
@@ -115,9 +116,7 @@ class Training {
     this.#clock.startEpoch()
     for await (const batch of loadBatches(loader, plan, epoch)) {
       this.#clock.gotBatch()
-      for (const { path, reason } of this.#bad.record(batch.bad)) {
-        this.#warn('DATA', `${path} was skipped: ${reason}`)
-      }
+      this.#skip(batch.bad)
       const lr = learningRate(config, this.#step, this.#steps)
       const positive = positiveOf(config, this.#step, this.#steps)
       const numbers = await session.step(batch, { lr, positive }).catch((error) => this.#explain(error))
@@ -179,9 +178,12 @@ class Training {
 
   /** kNN against the validation pictures, where there are some; a signal ends it without a score. */
   async #evaluate(): Promise<void> {
-    const { config, session, validation, directory } = this.#on
+    const { config, session, validation, directory, dataset } = this.#on
     if (validation === null || config.evaluation.every === 0) return
-    const { references, queries, classes } = validation
+    const { classes, isSeparate } = validation
+    const first = isSeparate ? dataset.length : 0
+    const references = { ...validation.references, onBad: (bad: readonly BadPicture[]) => this.#skip(bad) }
+    const queries = { ...validation.queries, onBad: (bad: readonly BadPicture[]) => this.#skip(bad, first) }
     const vote = { ...config.evaluation, classes }
     const score = await knnScore(session, references, queries, vote, config.signal).catch((error) => {
       if (this.#isStopped && isAbort(error)) return null
@@ -240,6 +242,13 @@ class Training {
     this.#emit({ type: 'step', epoch, step, steps: this.#steps, loss, lr, ...health, ...timing })
   }
 
+  /** Lists pictures that could not be read; `first` is where their set begins to count. */
+  #skip(bad: readonly BadPicture[], first: number = 0): void {
+    for (const { path, reason } of this.#bad.record(bad, first)) {
+      this.#warn('DATA', `${path} was skipped: ${reason}`)
+    }
+  }
+
   #warn(code: string, message: string): void {
     this.#emit({ type: 'warning', code, message })
   }
@@ -254,7 +263,7 @@ class Training {
   }
 
   #backboneMetadata(): string {
-    const { backbone, stem, imageSize } = this.#on.config
-    return JSON.stringify({ kind: 'backbone', config: { backbone, stem, imageSize } })
+    const { backbone, stem, imageSize, precision } = this.#on.config
+    return JSON.stringify({ kind: 'backbone', config: { backbone, stem, imageSize, precision } })
   }
 }

@@ -39,12 +39,14 @@ export class BadPictures {
   }
 
   /**
-   * Records those of a batch; returns the ones met for the first time.
+   * Records those of a batch; returns the ones met for the first time. Another set than the training
+   * pictures' counts from `first` on.
    *
    * @throws NnclrError DECODE when there are more than the run allows.
    */
-  record(bad: readonly BadPicture[]): BadPicture[] {
-    const fresh = bad.filter(({ index }) => !this.#seen.has(index) && this.#seen.add(index))
+  record(bad: readonly BadPicture[], first: number = 0): BadPicture[] {
+    const isNew = (place: number) => !this.#seen.has(place) && this.#seen.add(place)
+    const fresh = bad.filter(({ index }) => isNew(first + index))
     for (const picture of fresh) this.#directory.badImages.append(picture)
     if (this.#seen.size > this.#limit) {
       const message =

@@ -24,6 +24,8 @@ export interface Validation {
   readonly references: EmbedSource
   readonly queries: EmbedSource
   readonly classes: number
+  /** Whether the queries are another set than the training pictures'. */
+  readonly isSeparate: boolean
 }
 
 /** A run that is ready to go. */
@@ -84,6 +86,8 @@ async function open(input: unknown, closers: (() => unknown)[]): Promise<Omit<Pr
   closers.push(() => session.dispose())
   const restored = directory.resumed ? await restoreNewest(directory, session) : null
   if (restored === null) {
+    // Killed before its first checkpoint: the run starts anew, and so do its files.
+    if (directory.resumed) await directory.truncate({ metrics: 0, timing: 0, badImages: 0 })
     if (config.weights !== null) await startFrom(config.weights, session, notes)
   } else {
     await goOnFrom(restored, directory, dataset, notes)
@@ -101,6 +105,7 @@ async function open(input: unknown, closers: (() => unknown)[]): Promise<Omit<Pr
             indices: queries.indices,
           },
           classes: queries.classes,
+          isSeparate: queries.dataset !== dataset,
         }
   const steps = stepsPerEpoch(train.length, config.batchSize, config.dropLast)
   return { config, directory, session, dataset, indices: train, loader, stepsPerEpoch: steps, validation, restored, notes }

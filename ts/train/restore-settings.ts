@@ -64,6 +64,9 @@ export function restoreSettings(
     issues.push({ field: 'validation', value: JSON.stringify(holds), expected })
   }
   if (issues.length > 0) throw NnclrError.config(issues)
+  if (!isTold && validation !== null && now.validation === null) {
+    notes.push('validation was not given again and is no path: nothing is evaluated from here on')
+  }
   const epochs = settings['epochs'] as number
   if (now.epochs !== epochs) {
     notes.push(

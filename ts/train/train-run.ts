@@ -26,7 +26,7 @@ export class TrainRun implements Promise<TrainResult>, AsyncIterable<TrainEvent>
     this.#result = work((event) => this.#emit(event)).catch((error: unknown) => {
       throw NnclrError.from(error)
     })
-    this.#result.catch((error: unknown) => this.#fail(error)).then(() => this.#end())
+    void this.#result.catch((error: unknown) => this.#fail(error)).then(() => this.#end())
   }
 
   // biome-ignore lint/suspicious/noThenProperty: a run is a promise of its result.
