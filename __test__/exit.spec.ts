@@ -44,6 +44,19 @@ test.serial('process.exit(0) amid training exits with 0 and without a crash', as
   })
 })
 
+test.serial(
+  'an uncaught error amid training ends with code 1 and its text, not in a crash',
+  async (t) => {
+    const program = `
+    for await (const { type } of train(tiny(out, { epochs: 500, checkpoint: { everyEpochs: 0 } }))) {
+      if (type === 'step') setTimeout(() => { throw new Error('the caller failed') }, 40)
+    }`
+    const { code, signal, stderr } = await run(program, await temporaryFolder(t))
+    t.deepEqual({ code, signal }, { code: 1, signal: null })
+    t.regex(stderr, /the caller failed/)
+  },
+)
+
 test.serial('process.exit(0) while it begins exits with 0 and without a crash', async (t) => {
   const out = await temporaryFolder(t)
   await each(2, async (number) => {

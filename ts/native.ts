@@ -4,6 +4,7 @@
  */
 
 import { createRequire } from 'node:module'
+import { isMainThread } from 'node:worker_threads'
 import type * as Binding from './binding/index.cjs'
 import { NnclrError } from './errors.js'
 
@@ -24,8 +25,14 @@ export type {
 export const native: typeof Binding = open()
 
 function open(): typeof Binding {
+  // GNU OpenMP reads this when libtorch is loaded. Its threads otherwise spin while they wait for each
+  // other, which on cores shared with another program makes a step up to five times slower.
+  process.env['OMP_WAIT_POLICY'] ??= 'passive'
   try {
-    return createRequire(import.meta.url)('./binding/index.cjs') as typeof Binding
+    const binding = createRequire(import.meta.url)('./binding/index.cjs') as typeof Binding
+    // Waits for the tensor job under way: libtorch must not be torn down while it computes.
+    if (isMainThread) process.on('exit', () => binding.shutDown())
+    return binding
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause)
     const message = `cannot load the native addon for ${process.platform}-${process.arch}: ${reason}`

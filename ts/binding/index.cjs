@@ -844,3 +844,4 @@ module.exports.cosineWarmupSchedule = nativeBinding.cosineWarmupSchedule
 module.exports.hasFastBf16 = nativeBinding.hasFastBf16
 module.exports.nativeInfo = nativeBinding.nativeInfo
 module.exports.readCheckpoint = nativeBinding.readCheckpoint
+module.exports.shutDown = nativeBinding.shutDown

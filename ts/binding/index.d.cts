@@ -263,6 +263,12 @@ export interface SessionOptions {
   threads: number
 }
 
+/**
+ * Ends the engine after the job under way. A process that exits while libtorch computes would pull
+ * the library's statics from under it; `ts/native.ts` calls this from `process.on('exit')`.
+ */
+export declare function shutDown(): void
+
 /** Numbers of one step. */
 export interface StepNumbers {
   /** Mean of the two symmetric terms. */

@@ -19,8 +19,9 @@ use crate::error::Error;
 /// Node environments (main thread, workers) that have the addon open.
 static ENVIRONMENTS: AtomicUsize = AtomicUsize::new(0);
 
-/// Ends the engine with the last environment: a process that exits while libtorch computes must wait
-/// for the job under way, or its threads would run on in a torn-down library.
+/// Ends the engine with the last environment. A process that goes on after its workers end needs this;
+/// a process that exits calls `shutDown` before, since Node runs these hooks only after C's exit
+/// handlers when `process.exit` is called.
 #[napi(module_exports)]
 pub fn open(_exports: Object<'_>, env: Env) -> napi::Result<()> {
     ENVIRONMENTS.fetch_add(1, Ordering::SeqCst);
@@ -30,6 +31,13 @@ pub fn open(_exports: Object<'_>, env: Env) -> napi::Result<()> {
         }
     })?;
     Ok(())
+}
+
+/// Ends the engine after the job under way. A process that exits while libtorch computes would pull
+/// the library's statics from under it; `ts/native.ts` calls this from `process.on('exit')`.
+#[napi]
+pub fn shut_down() {
+    engine::shut_down();
 }
 
 /// `ts/errors.ts` reads the JSON; napi's own status codes could not carry ours.
