@@ -11,7 +11,6 @@ import {
   hitRates,
   type Rows,
   slice,
-  standardised,
 } from '../examples/demo/search.js'
 import { spread } from '../examples/demo/study.js'
 import { recordedEvents } from './cli-events.js'
@@ -55,11 +54,6 @@ test('both directions are averaged', async (t) => {
   t.is(hitRates(both.backward).top1, 0.5)
   t.is(both.top1, 0.75)
   t.is(both.top5, 1)
-})
-
-test('standardised columns have mean 0 and deviation 1; a constant one is 0', (t) => {
-  const { features } = standardised({ features: Float32Array.of(1, 7, 3, 7), count: 2, dim: 2 })
-  t.deepEqual([...features], [-1, 0, 1, 0])
 })
 
 test('a slice is a view of some rows', (t) => {

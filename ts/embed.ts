@@ -38,12 +38,15 @@ export interface EmbedOptions {
 export interface Embedded {
   /** `[count, dim]`, row-major: backbone features, not normalised. */
   readonly features: Float32Array
+  /** Length of a row. */
   readonly dim: number
+  /** Number of rows. */
   readonly count: number
   /** Path of each row. */
   readonly paths: string[]
   /** Class of each row, null without labels. */
   readonly labels: Int32Array | null
+  /** The classes' names by number, null when they have none. */
   readonly classes: readonly string[] | null
   /** Pictures that could not be read; they have no row. */
   readonly bad: BadPicture[]
@@ -65,9 +68,13 @@ export interface KnnOptions extends EmbedOptions {
 export interface KnnResult {
   /** Share classified correctly, 0 to 1. */
   readonly top1: number
+  /** Pictures of `data` compared with. */
   readonly references: number
+  /** Pictures classified. */
   readonly queries: number
+  /** Neighbours that voted. */
   readonly k: number
+  /** Temperature of their weights. */
   readonly temperature: number
 }
 

@@ -17,7 +17,10 @@ export interface NeighbourHealth {
   readonly neighbourAge: number
   /** Share of neighbours of the same class, 0 to 1; null without labels. */
   readonly sameClassRate: number | null
-  /** Standard deviation of the unit embeddings' components; towards 0 means collapse. */
+  /**
+   * Standard deviation of the unit embeddings' components, times the root of their number: near 1
+   * when spread, towards 0 when collapsed.
+   */
   readonly featureStd: number
   /** Share of the bank's rows that have been written, 0 to 1. */
   readonly bankFilled: number
@@ -45,30 +48,38 @@ export interface StartEvent {
 /** A step has finished (every `logEverySteps`-th). */
 export interface StepEvent extends NeighbourHealth {
   readonly type: 'step'
+  /** The epoch under way, from 1. */
   readonly epoch: number
+  /** Finished steps. */
   readonly step: number
   /** Steps of the whole run. */
   readonly steps: number
+  /** The step's loss. */
   readonly loss: number
+  /** The step's learning rate. */
   readonly lr: number
   /** Pictures (pairs of views) a second since the last step event. */
   readonly imagesPerSecond: number
   /** Share of the time spent waiting for data, 0 to 1. */
   readonly dataWait: number
-  /** Estimate for the rest of the run. */
+  /** Estimate for the rest of the run, seconds. */
   readonly secondsLeft: number
 }
 
 /** An epoch has ended. */
 export interface EpochEvent extends NeighbourHealth {
   readonly type: 'epoch'
+  /** The epoch that ended, from 1. */
   readonly epoch: number
   /** Epochs of the whole run. */
   readonly epochs: number
+  /** Finished steps. */
   readonly step: number
   /** Mean of its steps' losses. */
   readonly loss: number
+  /** Wall-clock time of the epoch. */
   readonly seconds: number
+  /** Pictures (pairs of views) a second. */
   readonly imagesPerSecond: number
   /** Share of the time spent waiting for data, 0 to 1. */
   readonly dataWait: number
@@ -77,7 +88,9 @@ export interface EpochEvent extends NeighbourHealth {
 /** The validation pictures were classified by their neighbours among the training pictures. */
 export interface EvaluationEvent {
   readonly type: 'evaluation'
+  /** Finished epochs; 0 before the first step. */
   readonly epoch: number
+  /** Finished steps. */
   readonly step: number
   /** Share classified correctly, 0 to 1. */
   readonly knnTop1: number
@@ -92,22 +105,27 @@ export interface EvaluationEvent {
 /** A checkpoint is safely on the disk. */
 export interface CheckpointEvent {
   readonly type: 'checkpoint'
+  /** The file. */
   readonly path: string
+  /** Finished epochs. */
   readonly epoch: number
+  /** Finished steps. */
   readonly step: number
 }
 
 /** Something to know that does not stop the run. */
 export interface WarningEvent {
   readonly type: 'warning'
-  /** A stable word for programs, for example `DATA` or `CHECKPOINT`. */
+  /** A stable word for programs: `DATA` for a picture that was skipped, `NOTE` for the rest. */
   readonly code: string
+  /** For people. */
   readonly message: string
 }
 
 /** The run is over; the last event. */
 export interface EndEvent {
   readonly type: 'end'
+  /** What awaiting the run gives too. */
   readonly result: TrainResult
 }
 
@@ -131,9 +149,9 @@ export interface TrainResult {
   readonly epochs: number
   /** Finished steps. */
   readonly steps: number
-  /** Mean loss of the last epoch. */
+  /** Mean loss of the last finished epoch; before the first, of the steps so far. */
   readonly loss: number
-  /** Share of validation pictures classified correctly at the end; null without labels. */
+  /** Share of validation pictures classified correctly, newest score; null without one. */
   readonly knnTop1: number | null
   /** Whether the signal ended the run before its last epoch. */
   readonly stopped: boolean

@@ -13,6 +13,13 @@ export {
   type KnnResult,
   knn,
 } from './embed.js'
+export {
+  type DataBatch,
+  DataLoader,
+  type DataLoaderOptions,
+  SimCLRTransform,
+  type SimCLRTransformOptions,
+} from './data-loader.js'
 export { type ConfigIssue, type ErrorCode, NnclrError } from './errors.js'
 export type {
   CheckpointEvent,
@@ -26,7 +33,32 @@ export type {
   TrainResult,
   WarningEvent,
 } from './events.js'
+export {
+  NNCLRPredictionHead,
+  NNCLRProjectionHead,
+  NNMemoryBankModule,
+  NTXentLoss,
+  ResNet,
+  type ResNetOptions,
+  resnet10,
+  resnet18,
+  resnet34,
+  resnet50,
+  resnet101,
+  resnet152,
+} from './nn/layers.js'
+export { type LoadReport, Module, type StateDict } from './nn/module.js'
+export { loadSafetensors, saveSafetensors } from './nn/safetensors.js'
+export {
+  AdamW,
+  CosineWarmupScheduler,
+  LARS,
+  Optimizer,
+  type ParameterGroup,
+  SGD,
+} from './optim.js'
 export { PRESET_NAMES, type PresetName, presets } from './presets.js'
 export { type SystemInfo, systemInfo } from './system-info.js'
+export { type DType, type Numbers, noGrad, synchronize, Tensor } from './tensor.js'
 export { train } from './train.js'
 export type { TrainRun } from './train/train-run.js'

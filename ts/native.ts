@@ -10,6 +10,11 @@ import { NnclrError } from './errors.js'
 
 export type {
   BadPicture,
+  CallSite,
+  NativeMemoryBank,
+  NativeModule,
+  NativeOptimizer,
+  NativeTensor,
   Batch,
   FeatureIndex,
   Loader,

@@ -47,7 +47,7 @@ export function createSession(config: FittedConfig): Promise<Session> {
     weightDecay: config.weightDecay,
     excludeNorms: config.optimizer !== 'sgd',
     trustCoefficient: TRUST_COEFFICIENT,
-    bf16: precisionOf(config) === 'bf16',
+    precision: precisionOf(config),
     device: config.device,
     seed: config.seed,
     threads: threadsOf(config),

@@ -9,6 +9,7 @@ export interface SystemInfo {
   readonly version: string
   /** libtorch's version. */
   readonly torch: string
+  /** Node's version. */
   readonly node: string
   /** For example `linux-x64`. */
   readonly platform: string
@@ -18,8 +19,11 @@ export interface SystemInfo {
   readonly cpu: readonly string[]
   /** Threads that libtorch computes with. */
   readonly threads: number
+  /** Whether CUDA can be used. */
   readonly cuda: {
+    /** Whether a device can be used now. */
     readonly available: boolean
+    /** Devices that can be used. */
     readonly devices: number
     /** Why CUDA is not used, null when it can be. */
     readonly reason: string | null

@@ -36,6 +36,14 @@ pub fn resolve(name: &str) -> Result<Device> {
     Ok(Device::Cuda(index))
 }
 
+/// A device as `resolve` reads it.
+pub fn name(device: Device) -> String {
+    match device {
+        Device::Cuda(index) => format!("cuda:{index}"),
+        _ => "cpu".into(),
+    }
+}
+
 /// Why CUDA cannot be used, or nothing when it can.
 pub fn cuda_reason() -> Option<String> {
     if let Err(reason) = plug_in() {

@@ -5,6 +5,7 @@
 //! also the one place where panics are caught: libtorch's C++ exceptions arrive as `TchError` or as a
 //! panic of tch, and both leave as a coded error.
 
+use std::borrow::Cow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Sender, channel};
@@ -31,23 +32,24 @@ pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// Queues `job`; `done` gets its result, on the engine's thread. `operation` names it in errors.
 pub fn submit<T: Send + 'static>(
-    operation: &'static str,
+    operation: impl Into<Cow<'static, str>>,
     job: impl FnOnce() -> Result<T> + Send + 'static,
     done: impl FnOnce(Result<T>) + Send + 'static,
 ) {
+    let operation = operation.into();
     let mut thread = lock(&THREAD);
     if thread.is_none() {
         match start() {
             Ok(started) => *thread = Some(started),
             Err(cause) => {
                 let reason = format!("cannot start the engine's thread: {cause}");
-                return done(Err(Error::Torch { operation: operation.into(), reason }));
+                return done(Err(Error::Torch { operation: operation.into_owned(), reason }));
             }
         }
     }
     if let Some(thread) = thread.as_ref() {
         // The thread ends only in `shut_down`, which takes it out of the slot first.
-        let _ = thread.sender.send(Box::new(move || done(guard(operation, job))));
+        let _ = thread.sender.send(Box::new(move || done(guard(&operation, job))));
     }
 }
 
@@ -81,12 +83,9 @@ pub fn shut_down() {
 }
 
 /// A panic or a libtorch exception as a coded error that names the operation.
-pub fn guard<T>(operation: &'static str, job: impl FnOnce() -> Result<T>) -> Result<T> {
+pub fn guard<T>(operation: &str, job: impl FnOnce() -> Result<T>) -> Result<T> {
     match catch_unwind(AssertUnwindSafe(job)) {
-        Ok(Err(Error::Torch { reason, .. })) => {
-            Err(Error::Torch { operation: operation.into(), reason })
-        }
-        Ok(result) => result,
+        Ok(result) => result.map_err(|error| error.during(operation)),
         Err(payload) => Err(Error::from_panic(operation, payload.as_ref())),
     }
 }

@@ -93,7 +93,20 @@ pub enum Error {
 /// Result with the crate's error.
 pub type Result<T> = std::result::Result<T, Error>;
 
+/// Stands for the operation until whoever asked for it says its name.
+const UNNAMED: &str = "a tensor operation";
+
 impl Error {
+    /// The same error with the operation that was under way, where none is named yet.
+    pub fn during(self, operation: &str) -> Self {
+        match self {
+            Self::Torch { operation: known, reason } if known == UNNAMED => {
+                Self::Torch { operation: operation.into(), reason }
+            }
+            other => other,
+        }
+    }
+
     /// The stable code, as in `NnclrError.code`.
     pub fn code(&self) -> &'static str {
         match self {
@@ -153,6 +166,6 @@ impl From<tch::TchError> for Error {
         let text = error.to_string();
         // The first line says what; the rest is libtorch's own C++ stack.
         let reason = text.lines().next().unwrap_or_default().trim().to_owned();
-        Self::Torch { operation: "a tensor operation".into(), reason }
+        Self::Torch { operation: UNNAMED.into(), reason }
     }
 }

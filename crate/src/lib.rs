@@ -15,8 +15,10 @@ pub mod image;
 pub mod loader;
 pub mod nn;
 pub mod optim;
+pub mod pixels;
 pub mod rng;
 pub mod session;
 pub mod step;
+pub mod tensor;
 
 pub use error::{Error, Result};

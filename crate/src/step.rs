@@ -3,7 +3,8 @@
 use tch::{Kind, Tensor};
 
 use crate::error::{Error, Result};
-use crate::nn::{Loss, MemoryBank, Nnclr};
+use crate::nn::store::Entry;
+use crate::nn::{Loss, MemoryBank, Neighbours, Nnclr};
 use crate::optim::Optimizer;
 
 /// What takes the place of z as the positive of the other view's p.
@@ -67,6 +68,7 @@ pub struct StepStats {
 
 /// z and p of both views, neighbours of both z, the symmetric loss, the update, and then the bank
 /// takes view 1's z. The look-up comes first: no row of this step is reachable in this step.
+/// A step that fails before its update leaves the network as it was, the running statistics too.
 pub fn step(
     model: &Nnclr,
     bank: &mut MemoryBank,
@@ -74,23 +76,14 @@ pub fn step(
     views: &Views<'_>,
     hyper: Hyper,
 ) -> Result<StepStats> {
-    let (z0, p0) = model.forward(&views.x[0])?;
-    let (z1, p1) = model.forward(&views.x[1])?;
-
-    let neighbours = [bank.nearest(&z0)?, bank.nearest(&z1)?];
-    let [n0, n1] = match hyper.positive {
-        Positive::Neighbour if bank.has_neighbours() => neighbours.each_ref().map(|n| n.rows.shallow_clone()),
-        Positive::Neighbour | Positive::View => [z0.shallow_clone(), z1.shallow_clone()],
-        Positive::Random => [bank.random_rows(z0.size()[0], 0)?, bank.random_rows(z1.size()[0], 1)?],
+    let statistics = Statistics::of(model)?;
+    let Pass { loss, value, neighbours, z1 } = match pass(model, bank, views, hyper) {
+        Ok(pass) => pass,
+        Err(error) => {
+            statistics.restore()?;
+            return Err(error);
+        }
     };
-
-    let a = hyper.loss.forward(&n0, &p1, hyper.temperature)?;
-    let b = hyper.loss.forward(&n1, &p0, hyper.temperature)?;
-    let loss = (a + b) * 0.5;
-    let value = loss.f_double_value(&[])?;
-    if !value.is_finite() {
-        return Err(Error::Diverged { loss: value, lr: hyper.lr });
-    }
 
     model.store.zero_grad();
     loss.f_backward()?;
@@ -103,10 +96,60 @@ pub fn step(
     Ok(stats)
 }
 
+/// What the forward half of a step found.
+struct Pass {
+    loss: Tensor,
+    value: f64,
+    neighbours: [Neighbours; 2],
+    z1: Tensor,
+}
+
+fn pass(model: &Nnclr, bank: &MemoryBank, views: &Views<'_>, hyper: Hyper) -> Result<Pass> {
+    let (z0, p0) = model.forward(&views.x[0])?;
+    let (z1, p1) = model.forward(&views.x[1])?;
+
+    let neighbours = [bank.nearest(&z0)?, bank.nearest(&z1)?];
+    let [n0, n1] = match hyper.positive {
+        Positive::Neighbour if bank.has_neighbours() => {
+            neighbours.each_ref().map(|n| n.rows.shallow_clone())
+        }
+        Positive::Neighbour | Positive::View => [z0.shallow_clone(), z1.shallow_clone()],
+        Positive::Random => [bank.random_rows(z0.size()[0], 0)?, bank.random_rows(z1.size()[0], 1)?],
+    };
+
+    let a = hyper.loss.forward(&n0, &p1, hyper.temperature)?;
+    let b = hyper.loss.forward(&n1, &p0, hyper.temperature)?;
+    let loss = (a + b) * 0.5;
+    let value = loss.f_double_value(&[])?;
+    if !value.is_finite() {
+        return Err(Error::Diverged { loss: value, lr: hyper.lr });
+    }
+    Ok(Pass { loss, value, neighbours, z1 })
+}
+
+/// Each running statistic of a network beside its value: a forward pass moves them before anybody
+/// knows the loss, and one that is no number would stay so for ever.
+struct Statistics(Vec<(Tensor, Tensor)>);
+
+impl Statistics {
+    fn of(model: &Nnclr) -> Result<Self> {
+        let buffers = model.store.entries().iter().filter(|entry| !entry.trainable);
+        let pair = |entry: &Entry| Ok((entry.tensor.shallow_clone(), entry.tensor.f_detach_copy()?));
+        buffers.map(pair).collect::<Result<_>>().map(Self)
+    }
+
+    fn restore(self) -> Result<()> {
+        for (mut tensor, value) in self.0 {
+            tch::no_grad(|| tensor.f_copy_(&value))?;
+        }
+        Ok(())
+    }
+}
+
 /// How good the neighbours are: the accuracy of a short run hardly shows a broken bank, these do.
 fn health(
     bank: &MemoryBank,
-    neighbours: &[crate::nn::Neighbours; 2],
+    neighbours: &[Neighbours; 2],
     views: &Views<'_>,
 ) -> Result<StepStats> {
     let (mut same_sample, mut same_class, mut age, mut similarity) = (0, 0, 0, 0.0);

@@ -29,6 +29,7 @@ export async function folderStudy(folder: string, size: number, seed: number): P
       data: folder,
       imageSize: size,
       seed,
+      batchSize: batchFor(dataset.length),
       logEverySteps: 1,
       checkpoint: { everyEpochs: 0 },
       ...(isScored ? { validation: HELD_BACK } : {}),
@@ -40,6 +41,15 @@ export async function folderStudy(folder: string, size: number, seed: number): P
       rowsNote: `The nearest ${NEIGHBOURS} of all pictures, with their cosine similarity. ${isScored ? 'A frame and a tick mark the same class. ' : ''}The queries are evenly spread over the folder, not chosen.`,
     }),
   }
+}
+
+/** About 16 steps an epoch: a step for each epoch would learn nothing from a small folder. */
+function batchFor(pictures: number): number {
+  return Math.min(
+    256,
+    Math.max(8, Math.floor(pictures / 16)),
+    Math.max(2, Math.floor(pictures * (1 - HELD_BACK))),
+  )
 }
 
 function scoresOf({ learned }: Outcome, classes: number): Answer['scores'] {

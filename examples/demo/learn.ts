@@ -82,7 +82,11 @@ export async function learn(
   return { result: await run, events }
 }
 
-/** Backbone features of every readable picture. */
-export async function rowsOf(data: TrainConfig['data'], checkpoint: string): Promise<Embedded> {
-  return embed({ data, checkpoint })
+/** Backbone features of every readable picture, brought to `imageSize` or the size of the training. */
+export async function rowsOf(
+  data: TrainConfig['data'],
+  checkpoint: string,
+  imageSize?: number,
+): Promise<Embedded> {
+  return embed({ data, checkpoint, ...(imageSize === undefined ? {} : { imageSize }) })
 }

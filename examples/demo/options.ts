@@ -29,7 +29,7 @@ Trains NNCLR without labels, says what it learned, and writes report.html into t
   --epochs N     so many epochs instead: the same result on any machine
   --out DIR      run directory; an earlier demo there is replaced   [default runs/demo]
   --seed N       seed of everything random                          [default 0]
-  --size N       side of a view in pixels                           [16 to 256; default 32]
+  --size N       side of a view in pixels                           [32 to 256; default 32]
 `
 
 /** The options, or what is wrong with them. */
@@ -54,7 +54,7 @@ export function readOptions(argv: readonly string[]): DemoOptions | 'help' | { p
       seconds: whole('--seconds', values.seconds, 10, 86_400),
       epochs: values.epochs === undefined ? null : whole('--epochs', values.epochs, 1, 1_000_000),
       seed: whole('--seed', values.seed, 0, Number.MAX_SAFE_INTEGER),
-      size: whole('--size', values.size, 16, 256),
+      size: whole('--size', values.size, 32, 256),
     }
   } catch (error) {
     return { problem: error instanceof Error ? error.message : String(error) }

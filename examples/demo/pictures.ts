@@ -44,7 +44,11 @@ export async function viewPairs(
   })
 }
 
-/** Every picture's pixels as a feature row: the baseline that has learned nothing. */
+/** Mean and deviation of ImageNet's red, green and blue: what every network here gets is scaled by them. */
+const CHANNEL_MEAN = [123.675, 116.28, 103.53] as const
+const CHANNEL_DEVIATION = [58.395, 57.12, 57.375] as const
+
+/** Every picture's pixels, as the network gets them, as a feature row: the baseline without learning. */
 export async function pixelRows(dataset: Dataset, size: number): Promise<Rows> {
   const dim = 3 * size * size
   const features = new Float32Array(dataset.length * dim)
@@ -55,7 +59,10 @@ export async function pixelRows(dataset: Dataset, size: number): Promise<Rows> {
       features.set(batch.pixels(0), start * dim)
     })
   }
-  return { features, count: dataset.length, dim }
+  const standardised = features.map(
+    (value, i) => (value - (CHANNEL_MEAN[i % 3] ?? 0)) / (CHANNEL_DEVIATION[i % 3] ?? 1),
+  )
+  return { features: standardised, count: dataset.length, dim }
 }
 
 /** The `k` references nearest to each query, by cosine. */

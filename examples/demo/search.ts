@@ -65,23 +65,6 @@ export function hitRates({ indices, k }: Found): HitRates {
   return { top1: top1 / count, top5: top5 / count }
 }
 
-/** The rows with each column shifted to mean 0 and scaled to deviation 1, over all rows. */
-export function standardised({ features, count, dim }: Rows): Rows {
-  const mean = new Float64Array(dim)
-  const square = new Float64Array(dim)
-  features.forEach((value, i) => {
-    mean[i % dim] = (mean[i % dim] ?? 0) + value / count
-    square[i % dim] = (square[i % dim] ?? 0) + (value * value) / count
-  })
-  // A column that never changes tells nothing and becomes 0.
-  const scale = square.map((value, column) => {
-    const deviation = Math.sqrt(Math.max(0, value - (mean[column] ?? 0) ** 2))
-    return deviation > 1e-6 ? 1 / deviation : 0
-  })
-  const scaled = features.map((value, i) => (value - (mean[i % dim] ?? 0)) * (scale[i % dim] ?? 0))
-  return { features: scaled, count, dim }
-}
-
 /** Rows `from` up to `to`. */
 export function slice({ features, dim }: Rows, from: number, to: number): Rows {
   return { features: features.subarray(from * dim, to * dim), count: to - from, dim }

@@ -51,6 +51,78 @@ export declare class Loader {
   dispose(): void
 }
 
+/** The memory bank as a module. */
+export declare class NativeMemoryBank {
+  /** `size` random unit rows of length `dim`. */
+  constructor(size: number, dim: number, seed: number, dtype: string)
+  /** The nearest row of each z `[N, D]`; with `update` the bank then takes z. */
+  forward(site: CallSite, z: NativeTensor, update: boolean): NativeTensor
+  /** A copy of the unit rows `[size, dim]`. */
+  rows(site: CallSite): NativeTensor
+  /** Replaces the rows; they are made unit length. */
+  setRows(site: CallSite, rows: NativeTensor): void
+  /** Moves the rows. */
+  convert(device: string, dtype: string): void
+}
+
+/** A backbone or a head. */
+export declare class NativeModule {
+  /** ResNet without its last layer. */
+  static resnet(arch: string, stem: string, seed: number): NativeModule
+  /** lightly's `NNCLRProjectionHead`. */
+  static projectionHead(inputs: number, hidden: number, outputs: number, seed: number): NativeModule
+  /** lightly's `NNCLRPredictionHead`. */
+  static predictionHead(inputs: number, hidden: number, outputs: number, seed: number): NativeModule
+  /** Length of an output row. */
+  get outputs(): number
+  /** Names in order of construction. */
+  get entries(): Array<NamedShape>
+  /** The tensor of an entry: the module's own, not a copy. */
+  tensor(index: number): NativeTensor
+  /** Queues the forward pass. */
+  forward(site: CallSite, x: NativeTensor, train: boolean): NativeTensor
+  /** Moves the tensors; handles of them follow, an optimizer over them too. */
+  convert(site: CallSite, device: string, dtype: string): void
+}
+
+/** An optimizer over groups of parameters. */
+export declare class NativeOptimizer {
+  /** One state for each parameter, zero at the start. */
+  constructor(rule: RuleOptions, groups: Array<ParameterGroup>)
+  /** Queues one update; a learning rate for each group. */
+  step(site: CallSite, lrs: Array<number>): void
+  /** Queues forgetting every gradient. */
+  zeroGrad(site: CallSite): void
+}
+
+/** A tensor to come; TypeScript's `Tensor` wraps it. */
+export declare class NativeTensor {
+  /** A tensor of the given numbers, row-major. */
+  static fromArray(data: Numbers, shape: Array<number>, device: string, requiresGrad: boolean): NativeTensor
+  /** A view of a batch, normalised: `[N, 3, size, size]`. */
+  static ofBatch(batch: Batch, view: number, device: string): NativeTensor
+  /** Sizes. */
+  get shape(): Array<number>
+  /** `float32`, `float64`, `bfloat16` or `int64`. */
+  get dtype(): string
+  /** `cpu` or `cuda:N`. */
+  get device(): string
+  /** The value of a tensor with one element. */
+  item(): Promise<number>
+  /** All values, row-major: f32 for bf16 and f32, f64, or i64. */
+  toArray(): Promise<Float32Array | Float64Array | BigInt64Array>
+  /** Queues the backward pass from this scalar. */
+  backward(site: CallSite): void
+  /** The gradient that the backward passes queued so far leave here. */
+  grad(site: CallSite): NativeTensor
+  /** Whether backward passes from now on leave a gradient here. */
+  setRequiresGrad(site: CallSite, requiresGrad: boolean): void
+  /** Copies another tensor's values into this one. */
+  copyFrom(site: CallSite, source: NativeTensor): void
+  /** Lets the value go, after the calls queued so far. */
+  dispose(): void
+}
+
 /** A set of pictures, decoded when needed and kept within a budget. */
 export declare class PictureSet {
   /** Takes the list over; no file is opened yet. */
@@ -85,6 +157,9 @@ export declare class Session {
   dispose(): void
 }
 
+/** Queues an operation; a shape that does not fit throws here. */
+export declare function applyOp(site: CallSite, settings: OpSettings, inputs: Array<NativeTensor>): NativeTensor
+
 /** A picture that could not be read. */
 export interface BadPicture {
   /** Its place in the set. */
@@ -97,8 +172,19 @@ export interface BadPicture {
   reason: string
 }
 
+/** Where a call came from and whether it records gradients. */
+export interface CallSite {
+  /** The operation's name and the caller's file and line. */
+  operation: string
+  /** false within `noGrad`. */
+  grad: boolean
+}
+
 /** The learning rate of a step (0 for the first): linear warm-up, then half a cosine. */
 export declare function cosineWarmupSchedule(step: number, options: ScheduleOptions): number
+
+/** Resolves when every call so far has run, whatever came of it: the loader waits with it. */
+export declare function fence(): Promise<void>
 
 /** Neighbours of each query, best first, row-major `[queries, k]`. */
 export interface Found {
@@ -123,6 +209,27 @@ export interface LoaderOptions {
   workers: number
   /** `error`, `substitute` or `omit`. */
   onBadImage: string
+  /** The only pictures that may be substitutes, rising; the whole set when absent. */
+  members?: Uint32Array
+}
+
+/** Reads every tensor of a safetensors file. */
+export declare function loadTensors(path: string): Promise<Array<NamedTensor>>
+
+/** A parameter or buffer by name. */
+export interface NamedShape {
+  /** As torchvision or lightly name it, without a prefix. */
+  name: string
+  /** Trained, or a running statistic. */
+  trainable: boolean
+}
+
+/** A tensor of a file. */
+export interface NamedTensor {
+  /** As the file names it. */
+  name: string
+  /** Its value. */
+  tensor: NativeTensor
 }
 
 /** Versions, threads, processor and CUDA. */
@@ -142,6 +249,28 @@ export interface NativeInfo {
   cudaDevices: number
   /** Why CUDA is not used; null when it can be. */
   cudaReason: string | null
+}
+
+/** Settings of an operation; which are read depends on its name. */
+export interface OpSettings {
+  /** `add`, `matmul`, `mean` ... */
+  name: string
+  /** A number operand, or the temperature. */
+  number?: number
+  /** A dimension. */
+  dim?: number
+  /** A dtype, or a form of the loss. */
+  word?: string
+}
+
+/** Parameters that share settings. */
+export interface ParameterGroup {
+  /** The tensors to train. */
+  parameters: Array<NativeTensor>
+  /** L2 penalty (decoupled for AdamW). */
+  weightDecay: number
+  /** LARS: scale each step by the trust ratio. */
+  trust: boolean
 }
 
 /** Where the pictures of a set come from: `sources` or `planar`. */
@@ -207,6 +336,21 @@ export interface RandomViewOptions {
 /** Reads and verifies a checkpoint without taking it over; resolves with its metadata. */
 export declare function readCheckpoint(path: string): Promise<string>
 
+/** The update rule and its numbers; which are read depends on the name. */
+export interface RuleOptions {
+  /** `sgd`, `lars` or `adamw`. */
+  name: string
+  /** 0 = none. */
+  momentum: number
+  /** Nesterov's form. */
+  nesterov: boolean
+  /** Factor of LARS's trust ratio. */
+  trustCoefficient: number
+}
+
+/** Writes tensors to a safetensors file, whole or not at all. */
+export declare function saveTensors(path: string, names: Array<string>, tensors: Array<NativeTensor>): Promise<void>
+
 /** Shape of the learning-rate schedule. */
 export interface ScheduleOptions {
   /** Steps of the whole run. */
@@ -241,7 +385,7 @@ export interface SessionOptions {
   loss: string
   /** Temperature of the loss. */
   temperature: number
-  /** `sgd` or `lars`. */
+  /** `sgd`, `lars` or `adamw`. */
   optimizer: string
   /** 0 = none. */
   momentum: number
@@ -253,8 +397,8 @@ export interface SessionOptions {
   excludeNorms: boolean
   /** Factor of LARS's trust ratio. */
   trustCoefficient: number
-  /** bf16 activations instead of f32. */
-  bf16: boolean
+  /** `fp32`, `bf16` (activations) or `fp64` (to check numbers). */
+  precision: string
   /** `auto`, `cpu`, `cuda` or `cuda:N`. */
   device: string
   /** Decides the weights' and the bank's start. */
@@ -298,6 +442,9 @@ export interface StepOptions {
   /** `bank`, `view` or `random`. */
   positive: string
 }
+
+/** Resolves when every call so far has run; rejects with the failure of one that had no result. */
+export declare function synchronize(): Promise<void>
 
 /** How neighbours vote. */
 export interface VoteOptions {

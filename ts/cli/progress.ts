@@ -128,7 +128,7 @@ function stepParts(event: StepEvent, epochs: number): string[] {
 function healthWords(health: NeighbourHealth): string {
   const sameClass =
     health.sameClassRate === null ? '' : `, same class ${percent(health.sameClassRate)}`
-  return `neighbours: similarity ${health.neighbourSimilarity.toFixed(2)}, unique ${percent(health.uniqueNeighbours)}${sameClass}`
+  return `neighbours: similarity ${unsignedZero(health.neighbourSimilarity.toFixed(2))}, unique ${percent(health.uniqueNeighbours)}${sameClass}`
 }
 
 function fitting(parts: readonly string[], width: number): string {
@@ -139,6 +139,11 @@ function fitting(parts: readonly string[], width: number): string {
     text = longer
   }
   return text === '' ? (parts[0] ?? '').slice(0, Math.max(0, width)) : text
+}
+
+/** `-0.00` only makes people wonder. */
+function unsignedZero(text: string): string {
+  return text.replace(/^-(?=[0.]+$)/, '')
 }
 
 function loss(value: number): string {

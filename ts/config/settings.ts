@@ -142,10 +142,12 @@ export interface Settings {
    * `warmup_start_lr`.
    */
   warmupStart: number
-  /** Momentum (AdamW: beta 1). @default 0.9. From 0 to below 1. torch: `momentum`. */
+  /**
+   * Momentum of SGD and LARS; AdamW has its own. @default 0.9. From 0 to below 1. torch: `momentum`.
+   */
   momentum: number
   /**
-   * Weight decay; never on biases and norms with LARS. @default 5e-4. Range 0 to 10. torch:
+   * Weight decay; on biases and norms with SGD alone. @default 5e-4. Range 0 to 10. torch:
    * `weight_decay`.
    */
   weightDecay: number

@@ -33,7 +33,7 @@ export interface RunFields {
   resume: boolean
   /** Remove what an earlier run wrote to `out`, foreign files never. @default false. */
   overwrite: boolean
-  /** Stops after the current step, with a checkpoint; a second abort rejects. @default none. */
+  /** Stops after the current step, with a checkpoint. @default none. */
   signal: AbortSignal | null
 }
 

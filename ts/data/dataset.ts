@@ -10,7 +10,9 @@ import { createHash } from 'node:crypto'
 export interface PlanarPixels {
   /** `length * 3 * width * height` bytes. */
   readonly pixels: Uint8Array
+  /** Pixels in a row. */
   readonly width: number
+  /** Rows. */
   readonly height: number
 }
 

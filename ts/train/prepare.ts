@@ -79,6 +79,7 @@ async function open(input: unknown, closers: (() => unknown)[]): Promise<Omit<Pr
     seed: config.seed,
     workers: workersOf(config),
     onBadImage: config.onBadImage === 'skip' ? 'substitute' : 'error',
+    members: train,
   })
   closers.push(() => loader.dispose())
 

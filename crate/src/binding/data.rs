@@ -170,6 +170,8 @@ pub struct LoaderOptions {
     pub workers: u32,
     /// `error`, `substitute` or `omit`.
     pub on_bad_image: String,
+    /// The only pictures that may be substitutes, rising; the whole set when absent.
+    pub members: Option<Uint32Array>,
 }
 
 /// Makes batches on its own threads.
@@ -197,7 +199,8 @@ impl Loader {
             }
         };
         let (seed, workers) = (options.seed as u64, options.workers as usize);
-        let inner = loader::Loader::new(set.get()?, views, seed, workers, on_bad)
+        let members = options.members.map(|members| members.to_vec());
+        let inner = loader::Loader::new(set.get()?, views, seed, workers, on_bad, members)
             .map_err(|error| to_napi(&error))?;
         Ok(Self { inner: Mutex::new(Some(inner)) })
     }

@@ -3,9 +3,11 @@
 
 mod data;
 mod feature_index;
+mod modules;
 mod promise;
 mod session;
 mod system;
+mod tensor;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 

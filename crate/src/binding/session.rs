@@ -14,6 +14,7 @@ use crate::engine::{self, lock};
 use crate::error::{Error, Result};
 use crate::nn::NnclrOptions;
 use crate::optim::Rule;
+use crate::session::Precision;
 use crate::step::{Positive, StepStats};
 use crate::{checkpoint, device, session};
 
@@ -38,7 +39,7 @@ pub struct SessionOptions {
     pub loss: String,
     /// Temperature of the loss.
     pub temperature: f64,
-    /// `sgd` or `lars`.
+    /// `sgd`, `lars` or `adamw`.
     pub optimizer: String,
     /// 0 = none.
     pub momentum: f64,
@@ -50,8 +51,8 @@ pub struct SessionOptions {
     pub exclude_norms: bool,
     /// Factor of LARS's trust ratio.
     pub trust_coefficient: f64,
-    /// bf16 activations instead of f32.
-    pub bf16: bool,
+    /// `fp32`, `bf16` (activations) or `fp64` (to check numbers).
+    pub precision: String,
     /// `auto`, `cpu`, `cuda` or `cuda:N`.
     pub device: String,
     /// Decides the weights' and the bank's start.
@@ -63,14 +64,8 @@ pub struct SessionOptions {
 impl SessionOptions {
     /// On the engine's thread, since it may ask for CUDA.
     fn resolve(&self) -> Result<session::SessionOptions> {
-        let (momentum, nesterov) = (self.momentum, self.nesterov);
-        let rule = match self.optimizer.as_str() {
-            "sgd" => Rule::Sgd { momentum, nesterov },
-            "lars" => {
-                Rule::Lars { momentum, nesterov, trust_coefficient: self.trust_coefficient }
-            }
-            other => return Err(Error::config("optimizer", other, "sgd or lars")),
-        };
+        let rule =
+            rule_of(&self.optimizer, self.momentum, self.nesterov, self.trust_coefficient)?;
         Ok(session::SessionOptions {
             model: NnclrOptions {
                 arch: self.backbone.parse()?,
@@ -86,10 +81,30 @@ impl SessionOptions {
             rule,
             weight_decay: self.weight_decay,
             exclude_norms: self.exclude_norms,
-            bf16: self.bf16,
+            precision: match self.precision.as_str() {
+                "fp32" => Precision::F32,
+                "bf16" => Precision::Bf16,
+                "fp64" => Precision::F64,
+                other => return Err(Error::config("precision", other, "fp32, bf16 or fp64")),
+            },
             device: device::resolve(&self.device)?,
             seed: self.seed as u64,
         })
+    }
+}
+
+/// An update rule by name.
+pub(super) fn rule_of(
+    name: &str,
+    momentum: f64,
+    nesterov: bool,
+    trust_coefficient: f64,
+) -> Result<Rule> {
+    match name {
+        "sgd" => Ok(Rule::Sgd { momentum, nesterov }),
+        "lars" => Ok(Rule::Lars { momentum, nesterov, trust_coefficient }),
+        "adamw" => Ok(Rule::ADAMW),
+        other => Err(Error::config("optimizer", other, "sgd, lars or adamw")),
     }
 }
 

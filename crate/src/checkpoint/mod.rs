@@ -3,7 +3,7 @@
 mod file;
 mod weights;
 
-pub use file::{NamedTensors, read, write};
+pub use file::{NamedTensors, read, read_any, write};
 pub use weights::{export_backbone, import_backbone};
 
 use tch::Tensor;
@@ -39,7 +39,10 @@ pub fn load(
             reason: format!("{name} is missing"),
         })
     };
-    bank.restore(&|name| get(&format!("bank/{name}")))?;
+    bank.restore(&|name| get(&format!("bank/{name}"))).map_err(|error| Error::Checkpoint {
+        path: path.display().to_string(),
+        reason: error.to_string(),
+    })?;
     for (name, target) in targets.iter().filter(|(name, _)| !name.starts_with("bank/")) {
         tch::no_grad(|| target.shallow_clone().f_copy_(&get(name)?).map_err(Error::from))?;
     }

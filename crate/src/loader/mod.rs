@@ -9,6 +9,8 @@ mod pool;
 mod sample;
 
 #[cfg(test)]
+mod member_tests;
+#[cfg(test)]
 mod tests;
 
 pub use batch::{BadPicture, Batch, Done};
@@ -32,15 +34,21 @@ pub struct Loader {
 }
 
 impl Loader {
-    /// Starts `workers` threads.
+    /// Starts `workers` threads. `members` (rising, without repeats; nothing for the whole set) are
+    /// the only pictures that may stand in for an unreadable one: a share of the set held back for
+    /// validation must not reach training.
     pub fn new(
         set: Arc<PictureSet>,
         views: Views,
         seed: u64,
         workers: usize,
         on_bad_image: OnBadImage,
+        members: Option<Vec<u32>>,
     ) -> Result<Self> {
         views.check()?;
+        if let Some(members) = &members {
+            check_members(members, set.len())?;
+        }
         if !(1..=MAX_WORKERS).contains(&workers) {
             return Err(Error::config(
                 "workers",
@@ -48,7 +56,7 @@ impl Loader {
                 format!("a whole number from 1 to {MAX_WORKERS}"),
             ));
         }
-        let recipe = Arc::new(Recipe { set, views, seed, on_bad_image });
+        let recipe = Arc::new(Recipe { set, views, seed, on_bad_image, members });
         Ok(Self { recipe, pool: Pool::new(workers)? })
     }
 
@@ -70,5 +78,16 @@ impl Loader {
             Ok(job) if job.len() == 0 => done(job.finish()),
             Ok(job) => self.pool.push(job, done),
         }
+    }
+}
+
+fn check_members(members: &[u32], length: usize) -> Result<()> {
+    let expected = format!("indices below the set's length of {length}, rising");
+    if let Some(pair) = members.windows(2).find(|pair| pair[0] >= pair[1]) {
+        return Err(Error::config("members", format!("{} before {}", pair[0], pair[1]), expected));
+    }
+    match members.last() {
+        Some(&last) if last as usize >= length => Err(Error::config("members", last, expected)),
+        _ => Ok(()),
     }
 }

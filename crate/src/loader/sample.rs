@@ -17,8 +17,8 @@ const MAX_SUBSTITUTES: usize = 1000;
 pub enum OnBadImage {
     /// The batch fails.
     Error,
-    /// The next readable picture of the set (after the last comes the first) takes its place,
-    /// augmented with the place's own draws.
+    /// The next readable picture among the loader's members (after the last comes the first) takes
+    /// its place, with that picture's own draws.
     Substitute,
     /// The batch gets shorter.
     Omit,
@@ -67,6 +67,8 @@ pub(super) struct Recipe {
     pub(super) views: Views,
     pub(super) seed: u64,
     pub(super) on_bad_image: OnBadImage,
+    /// Who may be a substitute, rising; nothing for the whole set.
+    pub(super) members: Option<Vec<u32>>,
 }
 
 /// What came of one sample.
@@ -102,9 +104,20 @@ impl Recipe {
     }
 
     fn substitute(&self, index: u32) -> Option<(u32, Arc<Picture>)> {
-        let length = self.set.len();
-        let others = (1..length).map(|step| ((index as usize + step) % length) as u32);
-        others.take(MAX_SUBSTITUTES).find_map(|other| Some((other, self.set.picture(other).ok()?)))
+        let read = |other: u32| Some((other, self.set.picture(other).ok()?));
+        match &self.members {
+            None => {
+                let (place, length) = (index as usize, self.set.len());
+                let others = (1..length).map(|step| ((place + step) % length) as u32);
+                others.take(MAX_SUBSTITUTES).find_map(read)
+            }
+            Some(members) => {
+                let next = members.partition_point(|&member| member <= index);
+                let (before, after) = members.split_at(next);
+                let others = after.iter().chain(before).copied().filter(|&other| other != index);
+                others.take(MAX_SUBSTITUTES).find_map(read)
+            }
+        }
     }
 
     fn views(&self, picture: &Picture, sample: u32, epoch: u64) -> Vec<Picture> {

@@ -19,7 +19,7 @@ fn bmp(value: u8) -> Vec<u8> {
     bytes
 }
 
-fn encoded(count: usize, broken: &[usize]) -> Vec<Source> {
+pub(super) fn encoded(count: usize, broken: &[usize]) -> Vec<Source> {
     (0..count)
         .map(|i| {
             Source::Encoded(if broken.contains(&i) {
@@ -31,13 +31,13 @@ fn encoded(count: usize, broken: &[usize]) -> Vec<Source> {
         .collect()
 }
 
-fn set_of(sources: Vec<Source>, cache_bytes: u64) -> Arc<PictureSet> {
+pub(super) fn set_of(sources: Vec<Source>, cache_bytes: u64) -> Arc<PictureSet> {
     let labels = (0..sources.len() as i32).map(|i| i * 10).collect();
     Arc::new(PictureSet::new(sources, Some(labels), DecodeOptions::default(), cache_bytes).unwrap())
 }
 
 fn loader(set: &Arc<PictureSet>, workers: usize, on_bad_image: OnBadImage) -> Loader {
-    Loader::new(Arc::clone(set), Views::Random(simclr(8)), 7, workers, on_bad_image).unwrap()
+    Loader::new(Arc::clone(set), Views::Random(simclr(8)), 7, workers, on_bad_image, None).unwrap()
 }
 
 fn ask(loader: &Loader, indices: &[u32], epoch: u64) -> mpsc::Receiver<Result<Batch>> {
@@ -50,7 +50,7 @@ fn wait(receive: &mpsc::Receiver<Result<Batch>>) -> Result<Batch> {
     receive.recv_timeout(Duration::from_secs(20)).expect("done was not called")
 }
 
-fn load(loader: &Loader, indices: &[u32]) -> Result<Batch> {
+pub(super) fn load(loader: &Loader, indices: &[u32]) -> Result<Batch> {
     wait(&ask(loader, indices, 0))
 }
 
@@ -94,7 +94,7 @@ fn another_seed_gives_other_views() {
     let set = set_of(encoded(3, &[]), 0);
     let views = |seed| {
         let loader =
-            Loader::new(Arc::clone(&set), Views::Random(simclr(8)), seed, 1, OnBadImage::Error)
+            Loader::new(Arc::clone(&set), Views::Random(simclr(8)), seed, 1, OnBadImage::Error, None)
                 .unwrap();
         load(&loader, &[0, 1, 2]).unwrap().views
     };
@@ -131,7 +131,7 @@ fn a_set_without_a_readable_picture_fails_instead_of_searching_for_ever() {
 fn omitted_pictures_make_the_batch_shorter() {
     let set = set_of(encoded(5, &[0, 2]), 0);
     let evaluation = |on_bad| {
-        Loader::new(Arc::clone(&set), Views::Evaluation { size: 8 }, 0, 2, on_bad).unwrap()
+        Loader::new(Arc::clone(&set), Views::Evaluation { size: 8 }, 0, 2, on_bad, None).unwrap()
     };
     let batch = load(&evaluation(OnBadImage::Omit), &[0, 1, 2, 3]).unwrap();
     assert_eq!((batch.indices, batch.labels), (vec![1, 3], Some(vec![10, 30])));
@@ -236,7 +236,7 @@ fn an_index_out_of_range_and_settings_out_of_range_are_config_errors() {
     let error = load(&loader(&set, 1, OnBadImage::Substitute), &[0, 3]).unwrap_err();
     assert_eq!((error.code(), error.subject()), ("CONFIG", "indices"));
     let make = |views, workers| {
-        Loader::new(Arc::clone(&set), views, 0, workers, OnBadImage::Error).err().unwrap()
+        Loader::new(Arc::clone(&set), views, 0, workers, OnBadImage::Error, None).err().unwrap()
     };
     assert_eq!(make(Views::Evaluation { size: 0 }, 1).subject(), "imageSize");
     assert_eq!(make(Views::Evaluation { size: 8 }, 0).subject(), "workers");

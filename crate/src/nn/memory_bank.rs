@@ -105,6 +105,13 @@ impl MemoryBank {
         &self.lengths
     }
 
+    /// Moves the rows to another device and dtype.
+    pub fn convert(&mut self, device: Device, kind: Kind) -> Result<()> {
+        self.rows = self.rows.f_to_device(device)?.f_to_kind(kind)?;
+        self.lengths = self.lengths.f_to_device(device)?.f_to_kind(kind)?;
+        Ok(())
+    }
+
     /// Replaces the rows (to start from known ones); nothing counts as pushed.
     pub fn set_rows(&mut self, rows: &Tensor) -> Result<()> {
         if rows.size() != self.rows.size() {
@@ -140,12 +147,13 @@ impl MemoryBank {
             for start in (0..visible).step_by(BLOCK_ROWS as usize) {
                 let count = BLOCK_ROWS.min(visible - start);
                 let block = self.rows.f_narrow(0, start, count)?;
-                let (similarity, index) = z.f_matmul(&block.f_tr()?)?.f_max_dim(1, false)?;
+                let (similarity, index) = first_best(z.f_matmul(&block.f_tr()?)?)?;
                 let index = index.f_add_scalar(start)?;
                 best = Some(match best {
                     None => (similarity, index),
                     Some((best_similarity, best_index)) => {
-                        let closer = similarity.f_gt_tensor(&best_similarity)?;
+                        let tied = best_similarity.f_add_scalar(tie(similarity.kind()))?;
+                        let closer = similarity.f_gt_tensor(&tied)?;
                         (
                             similarity.f_where_self(&closer, &best_similarity)?,
                             index.f_where_self(&closer, &best_index)?,
@@ -167,7 +175,7 @@ impl MemoryBank {
         let visible = if self.only_filled { self.filled.max(1) } else { self.size() } as i64;
         let indices: Vec<i64> = (0..count).map(|_| rng.random_range(0..visible)).collect();
         let indices = Tensor::f_from_slice(&indices)?.f_to_device(self.rows.device())?;
-        Ok(self.rows.f_index_select(0, &indices)?)
+        Ok(tch::no_grad(|| self.rows.f_index_select(0, &indices))?)
     }
 
     /// Appends `z [N, D]` of the given samples, the oldest rows making way.
@@ -193,8 +201,12 @@ impl MemoryBank {
             tch::no_grad(|| copy(&self.rows, &rows).and_then(|()| copy(&self.lengths, &lengths)))?;
             let place = self.position..self.position + run;
             self.samples[place.clone()].copy_from_slice(&samples[from..from + run]);
-            if let Some(labels) = labels {
-                self.labels[place.clone()].copy_from_slice(&labels[from..from + run]);
+            match labels {
+                Some(labels) => {
+                    self.labels[place.clone()].copy_from_slice(&labels[from..from + run]);
+                }
+                // What stands there belongs to the row that makes way.
+                None => self.labels[place.clone()].fill(NO_SAMPLE),
             }
             self.written[place].fill(self.pushes);
             self.position = (self.position + run) % self.size();
@@ -246,4 +258,19 @@ impl MemoryBank {
             got => Err(Error::shape("memory bank", format!("{got:?}"), format!("[N, {dim}]"))),
         }
     }
+}
+
+/// Similarities closer than this are equal: matrix products sum a row in an order that depends on its
+/// place in the block, so that equal rows can differ in the last bits.
+fn tie(kind: Kind) -> f64 {
+    8.0 * if kind == Kind::Double { f64::EPSILON } else { f64::from(f32::EPSILON) }
+}
+
+/// The best of each row of `[N, M]`, and the first place that has it.
+fn first_best(mut similarity: Tensor) -> Result<(Tensor, Tensor)> {
+    let best = similarity.f_amax([1], true)?;
+    let tied = best.f_sub_scalar(tie(similarity.kind()))?;
+    // Whatever is tied becomes the same number, of which `max` gives the first.
+    let (_, index) = similarity.f_clamp_max_tensor_(&tied)?.f_max_dim(1, false)?;
+    Ok((best.f_squeeze_dim(1)?, index))
 }

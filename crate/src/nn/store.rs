@@ -64,6 +64,23 @@ impl Store {
         Scope { prefix: format!("{name}."), store: self }
     }
 
+    /// The place of names without a prefix.
+    pub fn root(&mut self) -> Scope<'_> {
+        Scope { prefix: String::new(), store: self }
+    }
+
+    /// Moves every tensor to another device and dtype; the modules that share them follow.
+    pub fn convert(&mut self, device: Device, kind: Kind) -> Result<()> {
+        for entry in &self.entries {
+            let is_float = entry.tensor.kind() != Kind::Int64;
+            let value = entry.tensor.f_detach()?.f_to_device(device)?;
+            let value = if is_float { value.f_to_kind(kind)? } else { value };
+            entry.tensor.shallow_clone().f_set_data(&value)?;
+        }
+        (self.device, self.kind) = (device, kind);
+        Ok(())
+    }
+
     /// Replaces an entry's value; the shape must be the same.
     pub fn set(&self, name: &str, value: &Tensor) -> Result<()> {
         let entry = self

@@ -1,10 +1,16 @@
 //! Optimizers with their state as named tensors, so that a checkpoint can hold it, and the schedule.
 
+mod adamw;
+mod clip;
 mod lars;
 pub mod schedule;
 mod sgd;
 
+pub use clip::clip_grad_norm;
+
 use tch::Tensor;
+
+use adamw::Moments;
 
 use crate::error::{Error, Result};
 use crate::nn::Store;
@@ -12,7 +18,7 @@ use crate::nn::Store;
 /// Settings of one group of parameters.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Group {
-    /// L2 penalty added to the gradient.
+    /// L2 penalty added to the gradient; AdamW shrinks the parameter by it instead.
     pub weight_decay: f64,
     /// LARS alone: scale the step by the trust ratio.
     pub trust: bool,
@@ -37,13 +43,53 @@ pub enum Rule {
         /// Factor of the trust ratio.
         trust_coefficient: f64,
     },
+    /// `torch.optim.AdamW`.
+    AdamW {
+        /// Factors of the running means of the gradient and of its square; PyTorch's are 0.9, 0.999.
+        betas: (f64, f64),
+        /// Added to the divisor; PyTorch's is 1e-8.
+        epsilon: f64,
+    },
+}
+
+impl Rule {
+    /// AdamW as PyTorch sets it up.
+    pub const ADAMW: Self = Self::AdamW { betas: (0.9, 0.999), epsilon: 1e-8 };
+
+    fn check(self) -> Result<()> {
+        match self {
+            Self::Sgd { momentum, nesterov } | Self::Lars { momentum, nesterov, .. } => {
+                if nesterov && momentum <= 0.0 {
+                    return Err(Error::config("nesterov", true, "a momentum above 0 beside it"));
+                }
+            }
+            Self::AdamW { betas: (beta1, beta2), epsilon } => {
+                if ![beta1, beta2].iter().all(|beta| (0.0..1.0).contains(beta)) {
+                    let got = format!("{beta1}, {beta2}");
+                    return Err(Error::config("betas", got, "two numbers from 0 to below 1"));
+                }
+                if !(epsilon >= 0.0 && epsilon.is_finite()) {
+                    return Err(Error::config("epsilon", epsilon, "a number from 0"));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What a rule remembers of one parameter.
+#[derive(Debug)]
+enum Memory {
+    Nothing,
+    Momentum(Tensor),
+    Moments(Moments),
 }
 
 #[derive(Debug)]
 struct Slot {
     name: String,
     parameter: Tensor,
-    momentum: Option<Tensor>,
+    memory: Memory,
     group: Group,
 }
 
@@ -61,17 +107,12 @@ impl Optimizer {
         parameters: impl IntoIterator<Item = (String, Tensor)>,
         group_of: impl Fn(&str, &Tensor) -> Group,
     ) -> Result<Self> {
-        let (Rule::Sgd { momentum, nesterov } | Rule::Lars { momentum, nesterov, .. }) = rule;
-        if nesterov && momentum <= 0.0 {
-            return Err(Error::config("nesterov", true, "a momentum above 0 beside it"));
-        }
+        rule.check()?;
         let mut slots = Vec::new();
         for (name, parameter) in parameters {
             let group = group_of(&name, &parameter);
-            let momentum = (momentum > 0.0)
-                .then(|| tch::no_grad(|| parameter.f_zeros_like()))
-                .transpose()?;
-            slots.push(Slot { name, parameter, momentum, group });
+            let memory = Memory::new(rule, &parameter)?;
+            slots.push(Slot { name, parameter, memory, group });
         }
         Ok(Self { rule, slots })
     }
@@ -107,16 +148,45 @@ impl Optimizer {
     /// The named tensors behind `optimizer/`.
     pub fn state(&self) -> Vec<(String, Tensor)> {
         let named = |slot: &Slot| {
-            let momentum = slot.momentum.as_ref()?.shallow_clone();
-            Some((format!("{}.momentum", slot.name), momentum))
+            let named = |(kind, tensor): (&str, &Tensor)| {
+                (format!("{}.{kind}", slot.name), tensor.shallow_clone())
+            };
+            slot.memory.tensors().into_iter().map(named).collect::<Vec<_>>()
         };
-        self.slots.iter().filter_map(named).collect()
+        self.slots.iter().flat_map(named).collect()
+    }
+}
+
+impl Memory {
+    fn new(rule: Rule, parameter: &Tensor) -> Result<Self> {
+        match rule {
+            Rule::AdamW { .. } => Ok(Self::Moments(Moments::new(parameter)?)),
+            Rule::Sgd { momentum, .. } | Rule::Lars { momentum, .. } if momentum > 0.0 => {
+                Ok(Self::Momentum(tch::no_grad(|| parameter.f_zeros_like())?))
+            }
+            Rule::Sgd { .. } | Rule::Lars { .. } => Ok(Self::Nothing),
+        }
+    }
+
+    fn tensors(&self) -> Vec<(&'static str, &Tensor)> {
+        match self {
+            Self::Nothing => Vec::new(),
+            Self::Momentum(buffer) => vec![("momentum", buffer)],
+            Self::Moments(Moments { exp_avg, exp_avg_sq, step }) => {
+                vec![("exp_avg", exp_avg), ("exp_avg_sq", exp_avg_sq), ("step", step)]
+            }
+        }
     }
 }
 
 impl Slot {
     fn update(&mut self, rule: Rule, gradient: &Tensor, lr: f64) -> Result<()> {
         let (step, momentum, nesterov) = match rule {
+            Rule::AdamW { betas, epsilon } => {
+                let Memory::Moments(moments) = &mut self.memory else { return Ok(()) };
+                let settings = adamw::Settings { betas, epsilon };
+                return moments.update(&mut self.parameter, gradient, self.group, settings, lr);
+            }
             Rule::Sgd { momentum, nesterov } => {
                 (sgd::direction(&self.parameter, gradient, self.group)?, momentum, nesterov)
             }
@@ -126,9 +196,9 @@ impl Slot {
                 (step, momentum, nesterov)
             }
         };
-        let step = match &mut self.momentum {
-            Some(buffer) => sgd::accumulate(buffer, &step, momentum, nesterov)?,
-            None => step,
+        let step = match &mut self.memory {
+            Memory::Momentum(buffer) => sgd::accumulate(buffer, &step, momentum, nesterov)?,
+            _ => step,
         };
         let _ = self.parameter.f_sub_(&step.f_mul_scalar(lr)?)?;
         Ok(())

@@ -1,0 +1,192 @@
+//! The training step: order of look-up and push, batch-norm statistics, and inputs at the edge.
+
+mod common;
+
+use common::{
+    OUT, PLAIN, bank, difference, is_finite, network, normal, optimizer, snapshot, still,
+};
+use nnclr::Result;
+use nnclr::nn::{Head, Loss, MemoryBank, Nnclr, Store};
+use nnclr::step::{Hyper, Positive, StepStats, Views, step};
+use tch::{Device, Kind, Tensor};
+
+fn pictures(count: i64, seed: u64) -> Tensor {
+    normal(&[count, 3, 16, 16], Kind::Float, seed)
+}
+
+fn run(model: &Nnclr, bank: &mut MemoryBank, x: [&Tensor; 2], hyper: Hyper) -> Result<StepStats> {
+    let samples: Vec<i64> = (0..x[0].size()[0]).collect();
+    let views =
+        Views { x: x.map(Tensor::shallow_clone), samples: &samples, labels: Some(&samples) };
+    step(model, bank, &mut optimizer(PLAIN, model), &views, hyper)
+}
+
+#[test]
+fn no_row_of_this_step_is_reachable_in_this_step() {
+    let (model, x) = (network(Kind::Float, 1), pictures(4, 1));
+    for (size, only_filled) in [(64, false), (4, false), (3, false), (64, true)] {
+        let mut bank = bank(size, Kind::Float, only_filled);
+        // Both views are equal: a row of this step would be a neighbour of similarity 1.
+        let first = run(&model, &mut bank, [&x, &x], still(Positive::Neighbour)).unwrap();
+        assert_eq!(first.self_neighbour_rate, 0.0, "{size} rows");
+        assert!(first.neighbour_similarity < 0.999, "{size} rows: {first:?}");
+        let second = run(&model, &mut bank, [&x, &x], still(Positive::Neighbour)).unwrap();
+        assert!(second.neighbour_similarity > 0.8, "{size} rows: {second:?}");
+        if size >= 4 {
+            assert_eq!((second.self_neighbour_rate, second.neighbour_age), (1.0, 1.0));
+            assert!((second.neighbour_similarity - 1.0).abs() < 1e-5);
+        }
+    }
+}
+
+#[test]
+fn the_bank_takes_the_second_views_z() {
+    let (model, x) = (network(Kind::Float, 1), [pictures(4, 1), pictures(4, 2)]);
+    let mut bank = bank(4, Kind::Float, true);
+    run(&model, &mut bank, [&x[0], &x[1]], still(Positive::Neighbour)).unwrap();
+    let (z1, _) = model.forward(&x[1]).unwrap();
+    let deviation = (nnclr::nn::nt_xent::normalize(&z1).unwrap() - bank.rows()).abs().max();
+    assert!(deviation.double_value(&[]) < 1e-6);
+}
+
+#[test]
+fn an_unfilled_bank_leaves_the_positives_to_the_views() {
+    let (model, x) = (network(Kind::Float, 1), [pictures(4, 1), pictures(4, 2)]);
+    let x = x.each_ref();
+    let empty =
+        run(&model, &mut bank(8, Kind::Float, true), x, still(Positive::Neighbour)).unwrap();
+    let views = run(&model, &mut bank(8, Kind::Float, true), x, still(Positive::View)).unwrap();
+    let random = run(&model, &mut bank(8, Kind::Float, false), x, still(Positive::Random)).unwrap();
+    assert_eq!(empty.loss, views.loss);
+    assert_ne!(views.loss, random.loss);
+}
+
+#[test]
+fn two_views_never_share_batch_norm_statistics() {
+    let x = [pictures(4, 1), pictures(4, 2)];
+    let (stepped, separate, joined) =
+        (network(Kind::Float, 1), network(Kind::Float, 1), network(Kind::Float, 1));
+    run(&stepped, &mut bank(8, Kind::Float, false), x.each_ref(), still(Positive::Neighbour))
+        .unwrap();
+    let forward = |model: &Nnclr, x: &Tensor| drop(model.forward(x).unwrap());
+    x.iter().for_each(|x| forward(&separate, x));
+    forward(&joined, &Tensor::cat(&x, 0));
+    let buffers = |model: &Nnclr| -> Vec<(String, Tensor)> {
+        snapshot(model).into_iter().filter(|(name, _)| name.contains(".running_")).collect()
+    };
+    assert_eq!(difference(&buffers(&stepped), &buffers(&separate)), None);
+    assert!(difference(&buffers(&stepped), &buffers(&joined)).is_some());
+    for (name, value) in snapshot(&stepped) {
+        if name.ends_with("num_batches_tracked") {
+            assert_eq!(value.int64_value(&[]), 2, "{name}");
+        }
+    }
+}
+
+#[test]
+fn batch_norm_with_one_value_per_channel_is_a_shape_error() {
+    let mut store = Store::new(Device::Cpu, Kind::Float, 1);
+    let head = Head::projection(store.scope("head"), 5, 7, 4).unwrap();
+    let one = normal(&[1, 5], Kind::Float, 1);
+    assert_eq!(head.forward(&one, true).unwrap_err().code(), "SHAPE");
+    assert!(head.forward(&one, false).is_ok(), "evaluation takes a single row");
+    let model = network(Kind::Float, 1);
+    let mut bank = bank(8, Kind::Float, false);
+    let x = pictures(1, 1);
+    let error = run(&model, &mut bank, [&x, &x], still(Positive::Neighbour)).unwrap_err();
+    assert_eq!(error.code(), "SHAPE");
+    assert_eq!(bank.filled(), 0);
+}
+
+#[test]
+fn inputs_at_the_edge_train_on_in_finite_numbers() {
+    let black = Tensor::zeros([4, 3, 16, 16], (Kind::Float, Device::Cpu));
+    let equal = pictures(1, 1).expand([4, 3, 16, 16], false);
+    let inputs = [
+        ("black", black),
+        ("equal", equal),
+        ("pair", pictures(2, 1)),
+        ("huge", pictures(4, 1) * 1e6),
+    ];
+    for (name, x) in &inputs {
+        for loss in [Loss::NtXent, Loss::Paper] {
+            for positive in [Positive::Neighbour, Positive::View, Positive::Random] {
+                let model = network(Kind::Float, 1);
+                // Smaller than the batch.
+                let mut bank = bank(1, Kind::Float, false);
+                let hyper = Hyper { loss, temperature: 0.01, lr: 0.01, positive };
+                for k in 0..3 {
+                    let stats = run(&model, &mut bank, [x, x], hyper)
+                        .unwrap_or_else(|error| panic!("{name}, step {k}: {error}"));
+                    assert!(stats.loss.is_finite() && stats.feature_std.is_finite());
+                }
+                assert!(is_finite(bank.rows()), "{name}: the bank's rows");
+                for (tensor, value) in snapshot(&model) {
+                    assert!(is_finite(&value), "{name} {loss:?} {positive:?}: {tensor}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn losses_of_zero_and_equal_vectors_are_finite_with_finite_gradients() {
+    for kind in [Kind::Float, Kind::Double] {
+        let zero = Tensor::zeros([4, OUT], (kind, Device::Cpu));
+        let equal = normal(&[1, OUT], kind, 1).expand([4, OUT], false).copy();
+        let some = normal(&[4, OUT], kind, 2);
+        let tiny = &some * 1e-30;
+        let inputs = [zero, equal, some, tiny];
+        for a in &inputs {
+            for b in &inputs {
+                for loss in [Loss::NtXent, Loss::Paper] {
+                    for temperature in [0.01, 1.0] {
+                        let a = a.copy().set_requires_grad(true);
+                        let b = b.copy().set_requires_grad(true);
+                        let value = loss.forward(&a, &b, temperature).unwrap();
+                        value.backward();
+                        assert!(is_finite(&value) && is_finite(&a.grad()) && is_finite(&b.grad()));
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_zero_vector_in_the_bank_and_as_query_is_finite() {
+    let mut bank = bank(6, Kind::Float, false);
+    let zero = Tensor::zeros([3, OUT], (Kind::Float, Device::Cpu));
+    bank.push(&zero, &[0, 1, 2], None).unwrap();
+    let found = bank.nearest(&zero).unwrap();
+    assert!(is_finite(&found.similarity) && is_finite(&found.rows) && is_finite(bank.lengths()));
+    assert_eq!(common::listed(&found.indices), [0.0; 3]);
+}
+
+#[test]
+fn temperatures_that_are_no_temperatures_are_config_errors() {
+    let a = normal(&[4, OUT], Kind::Float, 1);
+    for temperature in [0.0, -0.1, f64::NAN, f64::INFINITY] {
+        for loss in [Loss::NtXent, Loss::Paper] {
+            let error = loss.forward(&a, &a, temperature).unwrap_err();
+            assert_eq!((error.code(), error.subject()), ("CONFIG", "temperature"));
+        }
+    }
+    let error = Loss::Paper.forward(&a, &a.narrow(0, 0, 3), 0.1).unwrap_err();
+    assert_eq!(error.code(), "SHAPE");
+}
+
+#[test]
+fn a_loss_that_is_no_number_leaves_network_and_bank_as_they_were() {
+    let model = network(Kind::Float, 1);
+    let mut bank = bank(8, Kind::Float, false);
+    let x = pictures(4, 1);
+    run(&model, &mut bank, [&x, &x], Hyper { lr: 0.1, ..still(Positive::Neighbour) }).unwrap();
+    let (before, filled) = (snapshot(&model), bank.filled());
+    let hyper = Hyper { lr: 0.1, ..still(Positive::Neighbour) };
+    let error = run(&model, &mut bank, [&x, &(&x * f64::NAN)], hyper).unwrap_err();
+    assert_eq!(error.code(), "DIVERGED");
+    assert_eq!(difference(&before, &snapshot(&model)), None);
+    assert_eq!(bank.filled(), filled);
+    assert!(is_finite(bank.rows()));
+}

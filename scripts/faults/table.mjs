@@ -1,0 +1,160 @@
+// Ten mistakes that a whole training run hardly shows, and the fast tests that must see each.
+// `edits` replace code word by word: the text must be there exactly once, line breaks and indentation aside.
+
+/**
+ * @typedef {{ rust: string, name: string } | { ava: string, name: string }} FaultTest a test by its file and name
+ * @typedef {{ name: string, file: string, edits: [from: string, to: string][], tests: FaultTest[] }} Fault
+ */
+
+const rust = (file, name) => ({ rust: `crate/${file}.rs`, name })
+const ava = (file, name) => ({ ava: `__test__/${file}.spec.ts`, name })
+const PARITY = rust('tests/parity', 'golden_cases_agree_with_the_reference')
+
+/** @type {Fault[]} */
+export const FAULTS = [
+  {
+    name: 'rows enter the bank before the look-up',
+    file: 'crate/src/step.rs',
+    edits: [
+      [
+        'let neighbours = [bank.nearest(&z0)?',
+        'bank.push(&z1, views.samples, views.labels)?; let neighbours = [bank.nearest(&z0)?',
+      ],
+      [
+        'stats.feature_std = spread(&z1)?; bank.push(&z1, views.samples, views.labels)?;',
+        'stats.feature_std = spread(&z1)?;',
+      ],
+    ],
+    tests: [
+      rust('tests/step', 'no_row_of_this_step_is_reachable_in_this_step'),
+      PARITY,
+      ava(
+        'algorithm',
+        'the bank is looked at before it takes rows: none of this step is a neighbour',
+      ),
+    ],
+  },
+  {
+    name: 'the bank is missing from checkpoints',
+    file: 'crate/src/checkpoint/mod.rs',
+    edits: [
+      ['in bank.state()? {', 'in bank.state()?.into_iter().take(0) {'],
+      ['bank.restore(&|name| get(&format!("bank/{name}")))', 'Ok::<(), Error>(())'],
+    ],
+    tests: [
+      rust('tests/checkpoints', 'training_goes_on_from_a_checkpoint_bit_for_bit'),
+      ava('algorithm', 'a checkpoint holds the bank and the momentum of every trained tensor'),
+      ava('resume', '4 epochs are stops at the worst moments and resumes, bit for bit'),
+    ],
+  },
+  {
+    name: 'the tail of a batch is dropped at the end of the ring',
+    file: 'crate/src/nn/memory_bank.rs',
+    edits: [['from += run;', 'from = count;']],
+    tests: [
+      rust('tests/memory_bank', 'the_bank_is_a_queue'),
+      ava('algorithm', 'a batch that crosses the end of the bank goes on at its start, whole'),
+    ],
+  },
+  {
+    name: 'no detach of the neighbour',
+    file: 'crate/src/nn/nnclr.rs',
+    edits: [['Ok((z.f_detach()?, p))', 'Ok((z, p))']],
+    tests: [
+      rust('tests/gradients', 'no_gradient_flows_through_z'),
+      ava('algorithm', 'no gradient reaches the network but through p: none'),
+    ],
+  },
+  {
+    name: 'temperature ignored',
+    file: 'crate/src/step.rs',
+    edits: [
+      ['.forward(&n0, &p1, hyper.temperature)', '.forward(&n0, &p1, 0.5)'],
+      ['.forward(&n1, &p0, hyper.temperature)', '.forward(&n1, &p0, 0.5)'],
+    ],
+    tests: [PARITY, ava('algorithm', 'the temperature reaches the loss')],
+  },
+  {
+    name: 'the two views share batch-norm statistics',
+    file: 'crate/src/step.rs',
+    edits: [
+      [
+        'let (z0, p0) = model.forward(&views.x[0])?; let (z1, p1) = model.forward(&views.x[1])?;',
+        `let (z, p) = model.forward(&Tensor::f_cat(&views.x, 0)?)?;
+         let count = views.x[0].size()[0];
+         let (z0, z1) = (z.f_narrow(0, 0, count)?, z.f_narrow(0, count, count)?);
+         let (p0, p1) = (p.f_narrow(0, 0, count)?, p.f_narrow(0, count, count)?);`,
+      ],
+    ],
+    tests: [
+      rust('tests/step', 'two_views_never_share_batch_norm_statistics'),
+      PARITY,
+      ava('algorithm', 'each view has its own batch-norm statistics'),
+    ],
+  },
+  {
+    name: 'the momentum is not saved',
+    file: 'crate/src/checkpoint/mod.rs',
+    edits: [
+      [
+        'in optimizer.state() {',
+        'in optimizer.state().into_iter().filter(|(name, _)| !name.ends_with(".momentum")) {',
+      ],
+    ],
+    tests: [
+      rust('tests/checkpoints', 'training_goes_on_from_a_checkpoint_bit_for_bit'),
+      ava('algorithm', 'a checkpoint holds the bank and the momentum of every trained tensor'),
+      ava('resume', '4 epochs are stops at the worst moments and resumes, bit for bit'),
+    ],
+  },
+  {
+    // A neighbour of another class gives way to the view itself: better accuracy, and no longer unsupervised.
+    name: 'labels leak into training',
+    file: 'crate/src/step.rs',
+    edits: [
+      [
+        'neighbours.each_ref().map(|n| n.rows.shallow_clone())',
+        `{
+          let same_class = |found: &crate::nn::Neighbours, z: &Tensor| -> Result<Tensor> {
+            let Some(labels) = views.labels else { return Ok(found.rows.shallow_clone()) };
+            let rows = Vec::<i64>::try_from(&found.indices)?;
+            let pairs = rows.iter().zip(labels);
+            let same: Vec<bool> = pairs.map(|(&row, l)| bank.labels()[row as usize] == *l).collect();
+            Ok(found.rows.f_where_self(&Tensor::f_from_slice(&same)?.f_unsqueeze(1)?, z)?)
+          };
+          [same_class(&neighbours[0], &z0)?, same_class(&neighbours[1], &z1)?]
+        }`,
+      ],
+    ],
+    tests: [ava('train-method', 'labels never reach the weights')],
+  },
+  {
+    name: 'the same augmentation for both views',
+    file: 'crate/src/loader/sample.rs',
+    edits: [
+      [
+        '&mut stream(self.seed, epoch, u64::from(sample), view)',
+        '&mut stream(self.seed, epoch, u64::from(sample), view - view)',
+      ],
+    ],
+    tests: [
+      rust(
+        'src/loader/tests',
+        'a_batch_has_two_views_with_indices_and_labels_in_the_order_asked_for',
+      ),
+      ava('determinism', 'an epoch has the same batches byte by byte with any workers and cache'),
+      ava('algorithm', 'the two views are two draws, and find two neighbours'),
+    ],
+  },
+  {
+    name: 'the learning-rate schedule is off by one step',
+    file: 'ts/train.ts',
+    edits: [
+      [
+        'learningRate(config, this.#step, this.#steps)',
+        'learningRate(config, this.#step + 1, this.#steps)',
+      ],
+    ],
+    tests: [ava('train-method', 'the learning rate warms up linearly and falls as a cosine')],
+  },
+]

@@ -1,0 +1,143 @@
+/** Optimizers and schedulers for the hand-written loop, with PyTorch's and lightly's names. */
+
+import { NnclrError } from './errors.js'
+import { type NativeOptimizer, native } from './native.js'
+import { called, siteOf, type Tensor } from './tensor.js'
+
+/** Parameters with settings of their own. */
+export interface ParameterGroup {
+  readonly params: readonly Tensor[]
+  /** @default the optimizer's */
+  readonly lr?: number
+  /** @default the optimizer's */
+  readonly weightDecay?: number
+  /** LARS: whether steps are scaled by the trust ratio. @default true */
+  readonly trust?: boolean
+}
+
+interface Rule {
+  readonly name: 'sgd' | 'lars' | 'adamw'
+  readonly lr: number
+  readonly weightDecay: number
+  readonly momentum?: number
+  readonly nesterov?: boolean
+  readonly trustCoefficient?: number
+}
+
+/** What all optimizers share. */
+export abstract class Optimizer {
+  /** Learning rate of each group; schedulers write here. */
+  readonly lrs: number[]
+  readonly #native: NativeOptimizer
+
+  constructor(params: readonly Tensor[] | readonly ParameterGroup[], rule: Rule) {
+    const groups = grouped(params)
+    const issues = [
+      ...(groups.every(({ params }) => params.length > 0)
+        ? []
+        : [{ field: 'params', value: 'an empty group', expected: 'at least one parameter' }]),
+      ...(Number.isFinite(rule.lr) && rule.lr >= 0
+        ? []
+        : [{ field: 'lr', value: String(rule.lr), expected: 'a number from 0' }]),
+    ]
+    if (issues.length > 0) throw NnclrError.config(issues)
+    this.lrs = groups.map(({ lr }) => lr ?? rule.lr)
+    const settings = {
+      name: rule.name,
+      momentum: rule.momentum ?? 0,
+      nesterov: rule.nesterov ?? false,
+      trustCoefficient: rule.trustCoefficient ?? 0.001,
+    }
+    const native_ = groups.map(({ params, weightDecay, trust }) => ({
+      parameters: params.map(({ handle }) => handle),
+      weightDecay: weightDecay ?? rule.weightDecay,
+      trust: trust ?? true,
+    }))
+    this.#native = called(() => new native.NativeOptimizer(settings, native_))
+  }
+
+  /** Queues one update of every parameter that has a gradient. */
+  step(): void {
+    called(() => this.#native.step(siteOf('optimizer.step'), [...this.lrs]))
+  }
+
+  /** Queues forgetting every gradient. */
+  zeroGrad(): void {
+    called(() => this.#native.zeroGrad(siteOf('optimizer.zeroGrad')))
+  }
+}
+
+/** `torch.optim.SGD`. */
+export class SGD extends Optimizer {
+  constructor(
+    params: readonly Tensor[] | readonly ParameterGroup[],
+    options: { lr: number; momentum?: number; weightDecay?: number; nesterov?: boolean },
+  ) {
+    super(params, { name: 'sgd', weightDecay: 0, ...options })
+  }
+}
+
+/** `lightly.utils.lars.LARS`. */
+export class LARS extends Optimizer {
+  constructor(
+    params: readonly Tensor[] | readonly ParameterGroup[],
+    options: {
+      lr: number
+      momentum?: number
+      weightDecay?: number
+      nesterov?: boolean
+      trustCoefficient?: number
+    },
+  ) {
+    super(params, { name: 'lars', weightDecay: 0, ...options })
+  }
+}
+
+/** `torch.optim.AdamW` with its defaults: betas 0.9 and 0.999, epsilon 1e-8. */
+export class AdamW extends Optimizer {
+  constructor(
+    params: readonly Tensor[] | readonly ParameterGroup[],
+    options: { lr?: number; weightDecay?: number } = {},
+  ) {
+    super(params, { name: 'adamw', lr: 1e-3, weightDecay: 0.01, ...options })
+  }
+}
+
+/** Linear warm-up, then half a cosine (`lightly.utils.scheduler.CosineWarmupScheduler`). */
+export class CosineWarmupScheduler {
+  readonly #optimizer: Optimizer
+  readonly #base: readonly number[]
+  readonly #options: { warmupSteps: number; maxSteps: number; endFactor: number }
+  #step = 0
+
+  /** Steps may be epochs: whatever `step()` is called for. Sets the first rate at once. */
+  constructor(
+    optimizer: Optimizer,
+    options: { warmupSteps: number; maxSteps: number; endFactor?: number },
+  ) {
+    this.#optimizer = optimizer
+    this.#base = [...optimizer.lrs]
+    this.#options = { endFactor: 0, ...options }
+    this.#apply()
+  }
+
+  /** Goes on to the next rate. */
+  step(): void {
+    this.#step += 1
+    this.#apply()
+  }
+
+  #apply(): void {
+    const { warmupSteps, maxSteps, endFactor } = this.#options
+    const factor = called(() =>
+      native.cosineWarmupSchedule(this.#step, { maxSteps, warmupSteps, warmupStart: 0, lr: 1, lrEnd: endFactor }),
+    )
+    this.#base.forEach((lr, group) => (this.#optimizer.lrs[group] = lr * factor))
+  }
+}
+
+function grouped(params: readonly Tensor[] | readonly ParameterGroup[]): readonly ParameterGroup[] {
+  const first = params[0]
+  if (first !== undefined && 'params' in first) return params as readonly ParameterGroup[]
+  return [{ params: params as readonly Tensor[] }]
+}
