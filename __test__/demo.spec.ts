@@ -5,13 +5,7 @@ import { curvesOf } from '../examples/demo/curves.js'
 import { drawingsOf } from '../examples/demo/emoji.js'
 import { readOptions } from '../examples/demo/options.js'
 import { scoreLines } from '../examples/demo/score-lines.js'
-import {
-  crossSearch,
-  type Found,
-  hitRates,
-  type Rows,
-  slice,
-} from '../examples/demo/search.js'
+import { crossSearch, type Found, hitRates, type Rows, slice } from '../examples/demo/search.js'
 import { spread } from '../examples/demo/study.js'
 import { recordedEvents } from './cli-events.js'
 

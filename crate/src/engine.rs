@@ -68,7 +68,11 @@ pub fn run<T: Send + 'static>(
 /// Number of threads libtorch computes with; takes effect from the next job on.
 pub fn set_threads(count: i32) {
     *lock(&THREADS) = Some(count);
-    submit("set threads", move || Ok(tch::set_num_threads(count)), |_| {});
+    let job = move || {
+        tch::set_num_threads(count);
+        Ok(())
+    };
+    submit("set threads", job, |_| {});
 }
 
 /// Ends the thread after the job under way; what is still queued is dropped. A process that exits

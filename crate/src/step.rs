@@ -114,7 +114,9 @@ fn pass(model: &Nnclr, bank: &MemoryBank, views: &Views<'_>, hyper: Hyper) -> Re
             neighbours.each_ref().map(|n| n.rows.shallow_clone())
         }
         Positive::Neighbour | Positive::View => [z0.shallow_clone(), z1.shallow_clone()],
-        Positive::Random => [bank.random_rows(z0.size()[0], 0)?, bank.random_rows(z1.size()[0], 1)?],
+        Positive::Random => {
+            [bank.random_rows(z0.size()[0], 0)?, bank.random_rows(z1.size()[0], 1)?]
+        }
     };
 
     let a = hyper.loss.forward(&n0, &p1, hyper.temperature)?;
@@ -134,7 +136,8 @@ struct Statistics(Vec<(Tensor, Tensor)>);
 impl Statistics {
     fn of(model: &Nnclr) -> Result<Self> {
         let buffers = model.store.entries().iter().filter(|entry| !entry.trainable);
-        let pair = |entry: &Entry| Ok((entry.tensor.shallow_clone(), entry.tensor.f_detach_copy()?));
+        let pair =
+            |entry: &Entry| Ok((entry.tensor.shallow_clone(), entry.tensor.f_detach_copy()?));
         buffers.map(pair).collect::<Result<_>>().map(Self)
     }
 
@@ -147,11 +150,7 @@ impl Statistics {
 }
 
 /// How good the neighbours are: the accuracy of a short run hardly shows a broken bank, these do.
-fn health(
-    bank: &MemoryBank,
-    neighbours: &[Neighbours; 2],
-    views: &Views<'_>,
-) -> Result<StepStats> {
+fn health(bank: &MemoryBank, neighbours: &[Neighbours; 2], views: &Views<'_>) -> Result<StepStats> {
     let (mut same_sample, mut same_class, mut age, mut similarity) = (0, 0, 0, 0.0);
     let mut rows = Vec::with_capacity(2 * views.samples.len());
     for found in neighbours {
@@ -160,9 +159,8 @@ fn health(
         for (query, &row) in indices.iter().enumerate() {
             let row = row as usize;
             same_sample += usize::from(bank.samples()[row] == views.samples[query]);
-            same_class += views
-                .labels
-                .map_or(0, |labels| usize::from(bank.labels()[row] == labels[query]));
+            same_class +=
+                views.labels.map_or(0, |labels| usize::from(bank.labels()[row] == labels[query]));
             age += bank.age(row);
             rows.push(row);
         }

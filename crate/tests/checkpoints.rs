@@ -1,5 +1,11 @@
 //! Checkpoint files: damage is found, what does not fit changes nothing, a failed write leaves nothing.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test stops at the first thing that is wrong"
+)]
+
 mod common;
 
 use std::path::Path;

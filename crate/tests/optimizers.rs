@@ -24,6 +24,12 @@
 //!     torch.nn.utils.clip_grad_norm_(ws, most), [w.grad.flatten().tolist() for w in ws]
 //! ```
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test stops at the first thing that is wrong"
+)]
+
 mod common;
 
 use common::listed;

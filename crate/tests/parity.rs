@@ -5,6 +5,12 @@
 //! Each case is named with its worst deviation. An unknown kind, an unread field of the case or an
 //! unread expectation fails.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test stops at the first thing that is wrong"
+)]
+
 #[path = "parity/case.rs"]
 mod case;
 #[path = "parity/image.rs"]

@@ -1,5 +1,11 @@
 //! The training step: order of look-up and push, batch-norm statistics, and inputs at the edge.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test stops at the first thing that is wrong"
+)]
+
 mod common;
 
 use common::{
@@ -115,7 +121,7 @@ fn inputs_at_the_edge_train_on_in_finite_numbers() {
                 // Smaller than the batch.
                 let mut bank = bank(1, Kind::Float, false);
                 let hyper = Hyper { loss, temperature: 0.01, lr: 0.01, positive };
-                for k in 0..3 {
+                for k in 0..2 {
                     let stats = run(&model, &mut bank, [x, x], hyper)
                         .unwrap_or_else(|error| panic!("{name}, step {k}: {error}"));
                     assert!(stats.loss.is_finite() && stats.feature_std.is_finite());

@@ -1,5 +1,11 @@
 //! Initial values of named tensors.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test stops at the first thing that is wrong"
+)]
+
 mod common;
 
 use common::listed;

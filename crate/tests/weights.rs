@@ -1,5 +1,11 @@
 //! Backbone weights from other programs, under each of their namings.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test stops at the first thing that is wrong"
+)]
+
 mod common;
 
 use std::path::PathBuf;

@@ -9,13 +9,7 @@ import type { NeighbourRow } from '../../ts/report/report.js'
 import type { Emoji, Vendor } from './emoji.js'
 import { type LearnSettings, rowsOf } from './learn.js'
 import { nearest, pixelRows, shownPictures } from './pictures.js'
-import {
-  type CrossSearch,
-  crossSearch,
-  type Found,
-  type Rows,
-  slice,
-} from './search.js'
+import { type CrossSearch, crossSearch, type Found, type Rows, slice } from './search.js'
 import { type Answer, type Outcome, type Study, spread } from './study.js'
 
 /**
@@ -86,8 +80,8 @@ const EMOJI_SETTINGS = {
     cropScale: [0.5, 1],
     cropRatio: [0.85, 1.18],
     horizontalFlip: 0,
-    rotation: 0.5,
-    rotationDegrees: 10,
+    // A turned view has black corners, which on white pictures give it away.
+    rotation: 0,
     jitterStrength: 0.4,
     hue: 0.15,
     grayscale: 0.1,

@@ -6,12 +6,10 @@
 
 use tch::{Device, Kind, Tensor};
 
+use super::nearest::nearest_rows;
 use super::nt_xent::normalize;
 use crate::error::{Error, Result};
 use crate::rng;
-
-/// Rows of the bank looked at together: small enough that a block and its products stay in cache.
-const BLOCK_ROWS: i64 = 4096;
 
 /// Marks a row that no sample has written yet.
 pub const NO_SAMPLE: i64 = -1;
@@ -143,26 +141,7 @@ impl MemoryBank {
         tch::no_grad(|| {
             let z = normalize(z)?;
             let visible = if self.only_filled { self.filled.max(1) } else { self.size() } as i64;
-            let mut best: Option<(Tensor, Tensor)> = None;
-            for start in (0..visible).step_by(BLOCK_ROWS as usize) {
-                let count = BLOCK_ROWS.min(visible - start);
-                let block = self.rows.f_narrow(0, start, count)?;
-                let (similarity, index) = first_best(z.f_matmul(&block.f_tr()?)?)?;
-                let index = index.f_add_scalar(start)?;
-                best = Some(match best {
-                    None => (similarity, index),
-                    Some((best_similarity, best_index)) => {
-                        let tied = best_similarity.f_add_scalar(tie(similarity.kind()))?;
-                        let closer = similarity.f_gt_tensor(&tied)?;
-                        (
-                            similarity.f_where_self(&closer, &best_similarity)?,
-                            index.f_where_self(&closer, &best_index)?,
-                        )
-                    }
-                });
-            }
-            let (similarity, indices) =
-                best.ok_or_else(|| Error::shape("bank", "no rows", "at least 1"))?;
+            let (similarity, indices) = nearest_rows(&z, &self.rows.f_narrow(0, 0, visible)?)?;
             Ok(Neighbours { rows: self.rows.f_index_select(0, &indices)?, indices, similarity })
         })
     }
@@ -258,19 +237,4 @@ impl MemoryBank {
             got => Err(Error::shape("memory bank", format!("{got:?}"), format!("[N, {dim}]"))),
         }
     }
-}
-
-/// Similarities closer than this are equal: matrix products sum a row in an order that depends on its
-/// place in the block, so that equal rows can differ in the last bits.
-fn tie(kind: Kind) -> f64 {
-    8.0 * if kind == Kind::Double { f64::EPSILON } else { f64::from(f32::EPSILON) }
-}
-
-/// The best of each row of `[N, M]`, and the first place that has it.
-fn first_best(mut similarity: Tensor) -> Result<(Tensor, Tensor)> {
-    let best = similarity.f_amax([1], true)?;
-    let tied = best.f_sub_scalar(tie(similarity.kind()))?;
-    // Whatever is tied becomes the same number, of which `max` gives the first.
-    let (_, index) = similarity.f_clamp_max_tensor_(&tied)?.f_max_dim(1, false)?;
-    Ok((best.f_squeeze_dim(1)?, index))
 }

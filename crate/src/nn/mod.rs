@@ -4,6 +4,7 @@ pub mod resnet;
 pub mod head;
 pub mod layers;
 pub mod memory_bank;
+mod nearest;
 pub mod nnclr;
 pub mod nt_xent;
 mod small_map;
