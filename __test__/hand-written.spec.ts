@@ -1,5 +1,6 @@
 import { join } from 'node:path'
 import test, { type ExecutionContext } from 'ava'
+import { openDataset } from '../ts/data/open-dataset.js'
 import {
   DataLoader,
   loadSafetensors,
@@ -16,7 +17,6 @@ import {
 } from '../ts/index.js'
 import { loadBatches, openPictures, viewOptions } from '../ts/loader.js'
 import { native } from '../ts/native.js'
-import { openDataset } from '../ts/data/open-dataset.js'
 import { presets } from '../ts/presets.js'
 import { batches, naturals } from '../ts/sampler.js'
 import { samples } from './fixtures-pictures.js'
@@ -80,13 +80,22 @@ async function bothLosses(
 
   const pictures = openPictures(await openDataset(data), settings)
   const views = viewOptions(transform)
-  const loader = new native.Loader(pictures, { views, size: 16, seed: 1, workers: 1, onBadImage: 'error' })
+  const loader = new native.Loader(pictures, {
+    views,
+    size: 16,
+    seed: 1,
+    workers: 1,
+    onBadImage: 'error',
+  })
   const [fused, written]: [number[], number[]] = [[], []]
   for (let epoch = 0; fused.length < STEPS; epoch++) {
     for await (const batch of loadBatches(loader, batches(naturals(40), 8, true), epoch)) {
       const stats = await session.step(batch, { lr: 0.05, positive: 'bank' })
       fused.push(stats.loss)
-      const [x0, x1] = [0, 1].map((view) => Tensor.ofBatch(batch, view, 'cpu').to(dtype)) as [Tensor, Tensor]
+      const [x0, x1] = [0, 1].map((view) => Tensor.ofBatch(batch, view, 'cpu').to(dtype)) as [
+        Tensor,
+        Tensor,
+      ]
       const [z0, p0] = model.forward(x0)
       const [z1, p1] = model.forward(x1)
       const n0 = bank.forward(z0, { update: false })
@@ -120,7 +129,13 @@ test('in f32 they agree to 1e-6', async (t) => {
 test('the loader holds back a loop that never awaits, and lets its views go', async (t) => {
   const data = samples(40)
   const transform = new SimCLRTransform({ inputSize: 16 })
-  const loader = new DataLoader(data, { transform, batchSize: 4, shuffle: true, dropLast: true, numWorkers: 1 })
+  const loader = new DataLoader(data, {
+    transform,
+    batchSize: 4,
+    shuffle: true,
+    dropLast: true,
+    numWorkers: 1,
+  })
   const model = new NNCLR()
   let [asked, done, most] = [0, 0, 0]
   const kept: Tensor[] = []
@@ -141,7 +156,13 @@ test('two epochs of a loader differ, and another loader of the seed repeats them
   const data = samples(12)
   const transform = new SimCLRTransform({ inputSize: 16 })
   const epochs = async (numWorkers: number): Promise<string[]> => {
-    const loader = new DataLoader(data, { transform, batchSize: 4, shuffle: true, numWorkers, seed: 3 })
+    const loader = new DataLoader(data, {
+      transform,
+      batchSize: 4,
+      shuffle: true,
+      numWorkers,
+      seed: 3,
+    })
     t.is(await loader.steps(), 3)
     const seen: string[] = []
     for (let epoch = 0; epoch < 2; epoch++) {

@@ -8,8 +8,8 @@ import {
   Module,
   NNCLRPredictionHead,
   NNCLRProjectionHead,
-  NnclrError,
   NNMemoryBankModule,
+  NnclrError,
   NTXentLoss,
   noGrad,
   resnet10,
@@ -23,7 +23,8 @@ import { temporaryFolder } from './temporary-folder.js'
 const matrix = (rows: number[][], requiresGrad = false): Tensor =>
   Tensor.from(Float32Array.from(rows.flat()), [rows.length, rows[0]?.length ?? 0], { requiresGrad })
 const listed = async (x: Tensor): Promise<number[]> => Array.from(await x.toArray(), Number)
-const wave = (count: number): Float32Array => Float32Array.from({ length: count }, (_, i) => Math.sin(i))
+const wave = (count: number): Float32Array =>
+  Float32Array.from({ length: count }, (_, i) => Math.sin(i))
 
 test('arithmetic follows PyTorch, broadcasting included', async (t) => {
   const a = matrix([
@@ -99,7 +100,9 @@ test('after a failed backward the optimizer does not step, and the next await is
   const w = matrix([[1, 1]], true)
   const optimizer = new SGD([w], { lr: 1 })
   w.sum().backward()
-  matrix([[1]]).sum().backward()
+  matrix([[1]])
+    .sum()
+    .backward()
   optimizer.step()
   const error = await t.throwsAsync(w.toArray(), { instanceOf: NnclrError })
   t.regex(error?.message ?? '', /backward, called at .*tensor\.spec/)
@@ -149,7 +152,16 @@ test('train and eval reach the children; freezing keeps a parameter as it is', a
   const frozen = (head.parameters()[0] as Tensor).requiresGrad_(false)
   const [was, bias] = [await listed(frozen), head.parameters().at(-1) as Tensor]
   const optimizer = new SGD(head.parameters(), { lr: 0.5 })
-  head.forward(matrix([[1, 2], [3, 5], [0, 1]])).sum().backward()
+  head
+    .forward(
+      matrix([
+        [1, 2],
+        [3, 5],
+        [0, 1],
+      ]),
+    )
+    .sum()
+    .backward()
   optimizer.step()
   t.deepEqual(await listed(frozen), was)
   t.notDeepEqual(await listed(bias), [0, 0])
@@ -157,7 +169,9 @@ test('train and eval reach the children; freezing keeps a parameter as it is', a
 
 test('parameter groups have a rate and a decay of their own; LARS and AdamW step too', async (t) => {
   const [a, b] = [matrix([[1, 1]], true), matrix([[1, 1]], true)]
-  const optimizer = new SGD([{ params: [a] }, { params: [b], lr: 1, weightDecay: 0.5 }], { lr: 0.1 })
+  const optimizer = new SGD([{ params: [a] }, { params: [b], lr: 1, weightDecay: 0.5 }], {
+    lr: 0.1,
+  })
   a.add(b).sum().backward()
   optimizer.step()
   t.deepEqual(await listed(a), [0.8999999761581421, 0.8999999761581421])
@@ -177,7 +191,7 @@ test('parameter groups have a rate and a decay of their own; LARS and AdamW step
   t.throws(() => new SGD([a], { lr: Number.NaN }), { message: /lr/ })
 })
 
-test('the scheduler gives lightly\'s warm-up and cosine', (t) => {
+test("the scheduler gives lightly's warm-up and cosine", (t) => {
   const optimizer = new SGD([matrix([[1]], true)], { lr: 0.4 })
   const scheduler = new CosineWarmupScheduler(optimizer, { warmupSteps: 8, maxSteps: 40 })
   t.is(optimizer.lrs[0], 0.05)

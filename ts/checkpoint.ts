@@ -101,5 +101,7 @@ export async function readMetadata(path: string): Promise<CheckpointMetadata> {
 function asCheckpointError(error: unknown, path: string): NnclrError {
   const known = NnclrError.from(error, path)
   if (known instanceof NnclrError && known.code !== 'PANIC') return known
-  return new NnclrError('CHECKPOINT', path, `checkpoint ${path}: ${known.message}`, { cause: error })
+  return new NnclrError('CHECKPOINT', path, `checkpoint ${path}: ${known.message}`, {
+    cause: error,
+  })
 }

@@ -1,12 +1,12 @@
 /** Batches for the hand-written loop, as `torch.utils.data.DataLoader` with lightly's transform. */
 
-import { presets } from './presets.js'
 import type { TransformSettings } from './config.js'
 import type { DataInput, Dataset } from './data/dataset.js'
 import { openDataset } from './data/open-dataset.js'
 import { NnclrError } from './errors.js'
 import { loadBatches, openPictures, viewOptions } from './loader.js'
 import { type BadPicture, guarded, type Loader, native } from './native.js'
+import { presets } from './presets.js'
 import { batches, epochOrder, stepsPerEpoch } from './sampler.js'
 import { workersOf } from './session.js'
 import { called, Tensor } from './tensor.js'

@@ -92,7 +92,11 @@ export async function embed(options: EmbedOptions): Promise<Embedded> {
     const features = new Float32Array(dataset.length * dim)
     const rows: number[] = []
     const bad: BadPicture[] = []
-    const keep = (part: { features: Float32Array; places: Uint32Array; bad: readonly BadPicture[] }): void => {
+    const keep = (part: {
+      features: Float32Array
+      places: Uint32Array
+      bad: readonly BadPicture[]
+    }): void => {
       features.set(part.features, rows.length * dim)
       rows.push(...part.places)
       bad.push(...part.bad)
@@ -137,7 +141,13 @@ export async function knn(options: KnnOptions): Promise<KnnResult> {
     }
     const most = (labels: Int32Array): number => labels.reduce((a, b) => Math.max(a, b), 0)
     const classes = 1 + Math.max(most(dataset.labels), most(other.labels))
-    const score = await knnScore(session, references, queries, { k, temperature, classes }, options.signal)
+    const score = await knnScore(
+      session,
+      references,
+      queries,
+      { k, temperature, classes },
+      options.signal,
+    )
     return { ...score, temperature }
   })
 }
@@ -167,13 +177,22 @@ async function withBackbone<T>(
       batchSize: options.batchSize ?? 256,
       ...pickDefined(options, ['imageSize', 'device', 'threads', 'workers']),
     } as unknown as FittedConfig
-    const session = await createSession({ ...config, projectionHead: { hidden: 1, out: 1 }, predictionHead: { hidden: 1 } })
+    const session = await createSession({
+      ...config,
+      projectionHead: { hidden: 1, out: 1 },
+      predictionHead: { hidden: 1 },
+    })
     closers.push(() => session.dispose())
     await session.importBackbone(path)
     const open = (dataset: Dataset): EmbedSource['loader'] => {
       const { imageSize: size, seed } = config
       const pictures = openPictures(dataset, { ...config, cacheBytes: 0 })
-      const loader = new native.Loader(pictures, { size, seed, workers: workersOf(config), onBadImage: 'omit' })
+      const loader = new native.Loader(pictures, {
+        size,
+        seed,
+        workers: workersOf(config),
+        onBadImage: 'omit',
+      })
       closers.push(() => loader.dispose())
       return loader
     }
@@ -200,6 +219,8 @@ async function newestIn(path: string): Promise<string> {
 }
 
 function pickDefined(from: object, fields: readonly string[]): Record<string, unknown> {
-  const entries = Object.entries(from).filter(([key, value]) => fields.includes(key) && value !== undefined)
+  const entries = Object.entries(from).filter(
+    ([key, value]) => fields.includes(key) && value !== undefined,
+  )
   return Object.fromEntries(entries)
 }

@@ -6,6 +6,13 @@ export type { DataInput, Dataset, DatasetSource, Sample } from './data/dataset.j
 export { ImageFolder } from './data/image-folder.js'
 export { openDataset } from './data/open-dataset.js'
 export {
+  type DataBatch,
+  DataLoader,
+  type DataLoaderOptions,
+  SimCLRTransform,
+  type SimCLRTransformOptions,
+} from './data-loader.js'
+export {
   type Embedded,
   type EmbedOptions,
   embed,
@@ -13,13 +20,6 @@ export {
   type KnnResult,
   knn,
 } from './embed.js'
-export {
-  type DataBatch,
-  DataLoader,
-  type DataLoaderOptions,
-  SimCLRTransform,
-  type SimCLRTransformOptions,
-} from './data-loader.js'
 export { type ConfigIssue, type ErrorCode, NnclrError } from './errors.js'
 export type {
   CheckpointEvent,
@@ -60,5 +60,5 @@ export {
 export { PRESET_NAMES, type PresetName, presets } from './presets.js'
 export { type SystemInfo, systemInfo } from './system-info.js'
 export { type DType, type Numbers, noGrad, synchronize, Tensor } from './tensor.js'
-export { train } from './train.js'
 export type { TrainRun } from './train/train-run.js'
+export { train } from './train.js'

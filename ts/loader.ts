@@ -2,7 +2,13 @@
 
 import type { ResolvedConfig, TransformSettings } from './config.js'
 import type { Dataset } from './data/dataset.js'
-import { type Batch, type Loader, native, type PictureSet, type RandomViewOptions } from './native.js'
+import {
+  type Batch,
+  type Loader,
+  native,
+  type PictureSet,
+  type RandomViewOptions,
+} from './native.js'
 
 /** What decoding needs to know. */
 export type DecodeSettings = Pick<

@@ -130,9 +130,15 @@ export class CosineWarmupScheduler {
   #apply(): void {
     const { warmupSteps, maxSteps, endFactor } = this.#options
     const factor = called(() =>
-      native.cosineWarmupSchedule(this.#step, { maxSteps, warmupSteps, warmupStart: 0, lr: 1, lrEnd: endFactor }),
+      native.cosineWarmupSchedule(this.#step, {
+        maxSteps,
+        warmupSteps,
+        warmupStart: 0,
+        lr: 1,
+        lrEnd: endFactor,
+      }),
     )
-    this.#base.forEach((lr, group) => (this.#optimizer.lrs[group] = lr * factor))
+    for (const [group, lr] of this.#base.entries()) this.#optimizer.lrs[group] = lr * factor
   }
 }
 

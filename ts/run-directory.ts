@@ -131,7 +131,10 @@ export class RunDirectory {
    *
    * @returns their paths. @throws NnclrError IO.
    */
-  async removeOldCheckpoints(keep: number, last: number = Number.POSITIVE_INFINITY): Promise<string[]> {
+  async removeOldCheckpoints(
+    keep: number,
+    last: number = Number.POSITIVE_INFINITY,
+  ): Promise<string[]> {
     const usable = (await this.checkpoints()).filter(({ step }) => step <= last)
     const old = usable.slice(keep).map(({ path }) => path)
     for (const path of old) await attempt('remove', path, () => rm(path, { force: true }))

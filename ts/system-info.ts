@@ -41,6 +41,10 @@ export async function systemInfo(): Promise<SystemInfo> {
     processor: cpus()[0]?.model ?? 'unknown',
     cpu: info.cpu,
     threads: info.threads,
-    cuda: { available: info.cudaReason === null, devices: info.cudaDevices, reason: info.cudaReason },
+    cuda: {
+      available: info.cudaReason === null,
+      devices: info.cudaDevices,
+      reason: info.cudaReason,
+    },
   }
 }

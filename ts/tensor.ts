@@ -122,7 +122,9 @@ export class Tensor implements Disposable {
 
   /** Element by element, broadcast as in PyTorch. */
   add(other: Tensor | number): Tensor {
-    return typeof other === 'number' ? apply('add', [this], { number: other }) : apply('add', [this, other])
+    return typeof other === 'number'
+      ? apply('add', [this], { number: other })
+      : apply('add', [this, other])
   }
 
   /** Element by element, broadcast as in PyTorch. */
@@ -132,7 +134,9 @@ export class Tensor implements Disposable {
 
   /** Element by element, broadcast as in PyTorch. */
   mul(other: Tensor | number): Tensor {
-    return typeof other === 'number' ? apply('mul', [this], { number: other }) : apply('mul', [this, other])
+    return typeof other === 'number'
+      ? apply('mul', [this], { number: other })
+      : apply('mul', [this, other])
   }
 
   /** Element by element, broadcast as in PyTorch. */

@@ -6,8 +6,8 @@
 import { saveCheckpoint } from './checkpoint.js'
 import type { TrainConfig } from './config.js'
 import { isAbort, NnclrError } from './errors.js'
-import type { TrainEvent, TrainResult } from './events.js'
 import { knnScore } from './evaluate.js'
+import type { TrainEvent, TrainResult } from './events.js'
 import { loadBatches } from './loader.js'
 import type { BadPicture } from './native.js'
 import { batches, epochOrder, pick } from './sampler.js'
@@ -119,7 +119,9 @@ class Training {
       this.#skip(batch.bad)
       const lr = learningRate(config, this.#step, this.#steps)
       const positive = positiveOf(config, this.#step, this.#steps)
-      const numbers = await session.step(batch, { lr, positive }).catch((error) => this.#explain(error))
+      const numbers = await session
+        .step(batch, { lr, positive })
+        .catch((error) => this.#explain(error))
       addStep(this.#sums, numbers)
       this.#step += 1
       this.#stepInEpoch += 1
@@ -182,18 +184,32 @@ class Training {
     if (validation === null || config.evaluation.every === 0) return
     const { classes, isSeparate } = validation
     const first = isSeparate ? dataset.length : 0
-    const references = { ...validation.references, onBad: (bad: readonly BadPicture[]) => this.#skip(bad) }
-    const queries = { ...validation.queries, onBad: (bad: readonly BadPicture[]) => this.#skip(bad, first) }
+    const references = {
+      ...validation.references,
+      onBad: (bad: readonly BadPicture[]) => this.#skip(bad),
+    }
+    const queries = {
+      ...validation.queries,
+      onBad: (bad: readonly BadPicture[]) => this.#skip(bad, first),
+    }
     const vote = { ...config.evaluation, classes }
-    const score = await knnScore(session, references, queries, vote, config.signal).catch((error) => {
-      if (this.#isStopped && isAbort(error)) return null
-      throw error
-    })
+    const score = await knnScore(session, references, queries, vote, config.signal).catch(
+      (error) => {
+        if (this.#isStopped && isAbort(error)) return null
+        throw error
+      },
+    )
     if (score === null) return
     const { top1: knnTop1, ...counts } = score
     this.#knnTop1 = knnTop1
     this.#evaluatedAt = this.#step
-    const event = { type: 'evaluation', epoch: this.#epoch, step: this.#step, knnTop1, ...counts } as const
+    const event = {
+      type: 'evaluation',
+      epoch: this.#epoch,
+      step: this.#step,
+      knnTop1,
+      ...counts,
+    } as const
     directory.metrics.append(event)
     this.#emit(event)
   }

@@ -62,7 +62,8 @@ fn plug_in() -> &'static std::result::Result<PathBuf, String> {
         let Some(folder) = std::env::var_os(CUDA_FOLDER).map(PathBuf::from) else {
             return Err(format!("no CUDA plug-in: {CUDA_FOLDER} names no folder"));
         };
-        let candidates = [folder.join("libtorch_cuda.so"), folder.join("torch/lib/libtorch_cuda.so")];
+        let candidates =
+            [folder.join("libtorch_cuda.so"), folder.join("torch/lib/libtorch_cuda.so")];
         let Some(library) = candidates.into_iter().find(|path| path.exists()) else {
             return Err(format!("{CUDA_FOLDER}={} holds no libtorch_cuda.so", folder.display()));
         };

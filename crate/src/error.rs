@@ -127,7 +127,9 @@ impl Error {
     pub fn subject(&self) -> &str {
         match self {
             Self::Config { field, .. } => field,
-            Self::Io { path, .. } | Self::Decode { path, .. } | Self::Checkpoint { path, .. } => path,
+            Self::Io { path, .. } | Self::Decode { path, .. } | Self::Checkpoint { path, .. } => {
+                path
+            }
             Self::Shape { subject, .. } | Self::Disposed { subject } => subject,
             Self::Device { device, .. } => device,
             Self::Diverged { .. } => "loss",
@@ -147,7 +149,11 @@ impl Error {
 
     /// A tensor that does not fit.
     pub fn shape(subject: &str, got: impl ToString, expected: impl ToString) -> Self {
-        Self::Shape { subject: subject.into(), got: got.to_string(), expected: expected.to_string() }
+        Self::Shape {
+            subject: subject.into(),
+            got: got.to_string(),
+            expected: expected.to_string(),
+        }
     }
 
     /// A caught panic's payload as an error.

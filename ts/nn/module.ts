@@ -46,7 +46,9 @@ export abstract class Module {
 
   /** The trained tensors by name. */
   namedParameters(): [string, Tensor][] {
-    return this.#named('').filter((entry) => entry.trainable).map(({ name, tensor }) => [name, tensor])
+    return this.#named('')
+      .filter((entry) => entry.trainable)
+      .map(({ name, tensor }) => [name, tensor])
   }
 
   /** The trained tensors, for an optimizer. */

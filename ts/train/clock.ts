@@ -61,7 +61,10 @@ export class Clock {
   stepTiming(stepsLeft: number): StepTiming {
     const seconds = elapsed(this.#report)
     const { steps } = this.#report
-    const timing = { ...rates(this.#report), secondsLeft: (seconds / Math.max(1, steps)) * stepsLeft }
+    const timing = {
+      ...rates(this.#report),
+      secondsLeft: (seconds / Math.max(1, steps)) * stepsLeft,
+    }
     this.#report = span()
     return timing
   }

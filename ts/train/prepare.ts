@@ -102,14 +102,27 @@ async function open(input: unknown, closers: (() => unknown)[]): Promise<Omit<Pr
       : {
           references: { loader: plain(pictures), indices: references },
           queries: {
-            loader: plain(queries.dataset === dataset ? pictures : openPictures(queries.dataset, config)),
+            loader: plain(
+              queries.dataset === dataset ? pictures : openPictures(queries.dataset, config),
+            ),
             indices: queries.indices,
           },
           classes: queries.classes,
           isSeparate: queries.dataset !== dataset,
         }
   const steps = stepsPerEpoch(train.length, config.batchSize, config.dropLast)
-  return { config, directory, session, dataset, indices: train, loader, stepsPerEpoch: steps, validation, restored, notes }
+  return {
+    config,
+    directory,
+    session,
+    dataset,
+    indices: train,
+    loader,
+    stepsPerEpoch: steps,
+    validation,
+    restored,
+    notes,
+  }
 }
 
 interface Split {
@@ -145,7 +158,9 @@ function classCount(dataset: Dataset, other: Dataset): number {
   const [ours, theirs] = [dataset.classes?.join('\n'), other.classes?.join('\n')]
   if (ours !== undefined && theirs !== undefined && ours !== theirs) {
     const expected = `the classes of data: ${dataset.classes?.join(', ')}`
-    throw NnclrError.config([{ field: 'validation', value: `classes ${other.classes?.join(', ')}`, expected }])
+    throw NnclrError.config([
+      { field: 'validation', value: `classes ${other.classes?.join(', ')}`, expected },
+    ])
   }
   return 1 + Math.max(maxOf(dataset.labels), maxOf(other.labels))
 }
@@ -173,7 +188,9 @@ async function startFrom(weights: string, session: Session, notes: string[]): Pr
   const unexpected = await session.importBackbone(weights)
   if (unexpected.length > 0) {
     const shown = unexpected.slice(0, 5).join(', ') + (unexpected.length > 5 ? ' ...' : '')
-    notes.push(`${weights} also holds ${unexpected.length} tensors that are not the backbone's: ${shown}`)
+    notes.push(
+      `${weights} also holds ${unexpected.length} tensors that are not the backbone's: ${shown}`,
+    )
   }
 }
 

@@ -49,7 +49,9 @@ export function restoreSettings(
   const isTold = typeof validation === 'number' || typeof validation === 'string'
   const settings: Record<string, unknown> = isTold ? { ...rest, validation } : rest
   const given = Object.entries(input as Record<string, unknown>)
-  const now = resolveConfig(merged(settings, Object.fromEntries(given.filter(([, v]) => v !== undefined))))
+  const now = resolveConfig(
+    merged(settings, Object.fromEntries(given.filter(([, v]) => v !== undefined))),
+  )
   const issues: ConfigIssue[] = []
   for (const field of FIXED) {
     const [was, is] = [JSON.stringify(settings[field]), JSON.stringify(now[field])]
@@ -82,7 +84,10 @@ function heldBack(validation: unknown): number {
 }
 
 /** `over` on `base`, groups field by field. */
-function merged(base: Record<string, unknown>, over: Record<string, unknown>): Record<string, unknown> {
+function merged(
+  base: Record<string, unknown>,
+  over: Record<string, unknown>,
+): Record<string, unknown> {
   const result = { ...base }
   for (const [key, value] of Object.entries(over)) {
     const below = base[key]
@@ -92,5 +97,7 @@ function merged(base: Record<string, unknown>, over: Record<string, unknown>): R
 }
 
 function isGroup(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && Object.getPrototypeOf(value) === Object.prototype
+  return (
+    typeof value === 'object' && value !== null && Object.getPrototypeOf(value) === Object.prototype
+  )
 }

@@ -57,7 +57,8 @@ export function meansOf(
 
 /** A step's neighbour health as events show it. */
 export function healthOf(step: StepNumbers, bankSize: number): NeighbourHealth {
-  const { neighbourSimilarity, uniqueNeighbours, selfNeighbourRate, neighbourAge, featureStd } = step
+  const { neighbourSimilarity, uniqueNeighbours, selfNeighbourRate, neighbourAge, featureStd } =
+    step
   return {
     neighbourSimilarity,
     uniqueNeighbours,

@@ -61,7 +61,12 @@ impl NativeModule {
 
     /// lightly's `NNCLRProjectionHead`.
     #[napi(factory)]
-    pub fn projection_head(inputs: u32, hidden: u32, outputs: u32, seed: f64) -> napi::Result<Self> {
+    pub fn projection_head(
+        inputs: u32,
+        hidden: u32,
+        outputs: u32,
+        seed: f64,
+    ) -> napi::Result<Self> {
         let (inputs, hidden, outputs) = (i64::from(inputs), i64::from(hidden), i64::from(outputs));
         Self::make(Some(inputs), seed, move |store| {
             Ok((Net::Head(Head::projection(store.root(), inputs, hidden, outputs)?), outputs))
@@ -70,7 +75,12 @@ impl NativeModule {
 
     /// lightly's `NNCLRPredictionHead`.
     #[napi(factory)]
-    pub fn prediction_head(inputs: u32, hidden: u32, outputs: u32, seed: f64) -> napi::Result<Self> {
+    pub fn prediction_head(
+        inputs: u32,
+        hidden: u32,
+        outputs: u32,
+        seed: f64,
+    ) -> napi::Result<Self> {
         let (inputs, hidden, outputs) = (i64::from(inputs), i64::from(hidden), i64::from(outputs));
         Self::make(Some(inputs), seed, move |store| {
             Ok((Net::Head(Head::prediction(store.root(), inputs, hidden, outputs)?), outputs))
@@ -114,7 +124,8 @@ impl NativeModule {
     #[napi]
     pub fn tensor(&self, env: Env, index: u32) -> napi::Result<NativeTensor> {
         let entry = self.named.get(index as usize);
-        let (_, tensor) = entry.ok_or_else(|| to_napi(&Error::config("index", index, "an entry")))?;
+        let (_, tensor) =
+            entry.ok_or_else(|| to_napi(&Error::config("index", index, "an entry")))?;
         let handle = Handle::ready(lock(tensor).shallow_clone());
         NativeTensor::new(&env, handle)
     }
@@ -132,12 +143,11 @@ impl NativeModule {
         self.check(&x.meta).map_err(|error| to_napi(&error))?;
         let meta = Meta { shape: vec![x.meta.shape[0], self.outputs], ..x.meta.clone() };
         let inner = Arc::clone(&self.inner);
-        let handle = Handle::compute(site.into(), vec![x], meta, move |inputs| {
-            match &lock(&inner).net {
+        let handle =
+            Handle::compute(site.into(), vec![x], meta, move |inputs| match &lock(&inner).net {
                 Net::ResNet(net) => net.forward(&inputs[0], train),
                 Net::Head(head) => head.forward(&inputs[0], train),
-            }
-        });
+            });
         NativeTensor::new(&env, handle)
     }
 
@@ -237,9 +247,8 @@ impl NativeMemoryBank {
         let inner = Arc::clone(&self.inner);
         let (device, kind) = *lock(&self.placed);
         let meta = Meta { shape: vec![i64::from(self.size), self.dim], kind, device };
-        let handle = Handle::compute(site.into(), Vec::new(), meta, move |_| {
-            copied(lock(&inner).rows())
-        });
+        let handle =
+            Handle::compute(site.into(), Vec::new(), meta, move |_| copied(lock(&inner).rows()));
         NativeTensor::new(&env, handle)
     }
 

@@ -64,8 +64,7 @@ pub struct SessionOptions {
 impl SessionOptions {
     /// On the engine's thread, since it may ask for CUDA.
     fn resolve(&self) -> Result<session::SessionOptions> {
-        let rule =
-            rule_of(&self.optimizer, self.momentum, self.nesterov, self.trust_coefficient)?;
+        let rule = rule_of(&self.optimizer, self.momentum, self.nesterov, self.trust_coefficient)?;
         Ok(session::SessionOptions {
             model: NnclrOptions {
                 arch: self.backbone.parse()?,
@@ -311,5 +310,9 @@ impl Session {
 /// Tensors are freed where they were made, in the order of the calls.
 fn release(slot: &Slot) {
     let slot = Arc::clone(slot);
-    engine::submit("dispose", move || Ok(drop(lock(&slot).take())), |_| {});
+    let job = move || {
+        drop(lock(&slot).take());
+        Ok(())
+    };
+    engine::submit("dispose", job, |_| {});
 }

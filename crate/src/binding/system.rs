@@ -44,10 +44,8 @@ pub fn native_info(env: &Env) -> napi::Result<Object<'_>> {
                 threads: threads as u32,
                 cpu: cpu_features().into_iter().map(String::from).collect(),
                 cuda_devices: devices,
-                cuda_reason: reason.map_or(
-                    napi::Either::B(napi::bindgen_prelude::Null),
-                    napi::Either::A,
-                ),
+                cuda_reason: reason
+                    .map_or(napi::Either::B(napi::bindgen_prelude::Null), napi::Either::A),
             })
         },
     )

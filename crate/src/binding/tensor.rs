@@ -178,19 +178,14 @@ impl NativeTensor {
     /// The gradient that the backward passes queued so far leave here.
     #[napi]
     pub fn grad(&self, env: Env, site: CallSite) -> napi::Result<Self> {
-        let handle = Handle::compute(
-            site.into(),
-            vec![self.get()?],
-            self.meta.clone(),
-            |inputs| {
-                let gradient = inputs[0].f_grad()?;
-                if gradient.defined() {
-                    // A copy: the next backward adds to the tensor itself.
-                    return copied(&gradient);
-                }
-                Err(Error::shape("grad", "no gradient", "a backward pass that reaches this tensor"))
-            },
-        );
+        let handle = Handle::compute(site.into(), vec![self.get()?], self.meta.clone(), |inputs| {
+            let gradient = inputs[0].f_grad()?;
+            if gradient.defined() {
+                // A copy: the next backward adds to the tensor itself.
+                return copied(&gradient);
+            }
+            Err(Error::shape("grad", "no gradient", "a backward pass that reaches this tensor"))
+        });
         Self::new(&env, handle)
     }
 
@@ -214,9 +209,7 @@ impl NativeTensor {
             return Err(to_napi(&error));
         }
         let (to, from) = (self.get()?, source.get()?);
-        effect(Call { grad: false, ..site.into() }, move || {
-            Ok(to.get()?.f_copy_(&from.get()?)?)
-        });
+        effect(Call { grad: false, ..site.into() }, move || Ok(to.get()?.f_copy_(&from.get()?)?));
         Ok(())
     }
 

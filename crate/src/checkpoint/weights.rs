@@ -36,8 +36,10 @@ pub fn export_backbone(path: &Path, model: &Nnclr, metadata: &str) -> Result<()>
 /// `num_batches_tracked` may be missing, as in files of old versions.
 pub fn import_backbone(path: &Path, model: &Nnclr) -> Result<Vec<String>> {
     let fail = |reason: String| Error::Checkpoint { path: path.display().to_string(), reason };
-    let mut found: Vec<(String, Tensor)> =
-        read_any(path)?.into_iter().map(|(name, tensor)| (torchvision_name(&name), tensor)).collect();
+    let mut found: Vec<(String, Tensor)> = read_any(path)?
+        .into_iter()
+        .map(|(name, tensor)| (torchvision_name(&name), tensor))
+        .collect();
     let (mut copies, mut missing) = (Vec::new(), Vec::new());
     for entry in model.store.entries().iter().filter(|entry| entry.name.starts_with(PREFIX)) {
         let name = &entry.name[PREFIX.len()..];

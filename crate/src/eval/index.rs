@@ -39,7 +39,8 @@ impl FeatureIndex {
         if k < 1 || k > count {
             return Err(Error::config("k", k, format!("1 to the {count} rows of the index")));
         }
-        let (similarity, index) = queries.f_matmul(&references.f_tr()?)?.f_topk(k, -1, true, true)?;
+        let (similarity, index) =
+            queries.f_matmul(&references.f_tr()?)?.f_topk(k, -1, true, true)?;
         let flat = |x: Tensor| x.f_reshape([-1]);
         Ok((Vec::<i64>::try_from(&flat(index)?)?, Vec::<f32>::try_from(&flat(similarity)?)?))
     }
@@ -59,10 +60,15 @@ impl FeatureIndex {
             return Err(Error::shape("labels", self.labels.len(), format!("{count}, one a row")));
         }
         if self.labels.iter().any(|label| !(0..classes).contains(label)) {
-            return Err(Error::config("labels", "a label out of range", format!("0 to {classes}-1")));
+            return Err(Error::config(
+                "labels",
+                "a label out of range",
+                format!("0 to {classes}-1"),
+            ));
         }
         let labels = Tensor::f_from_slice(&self.labels)?;
-        let ranked = knn_predict(&queries, &references, &labels, classes, k.min(count), temperature)?;
+        let ranked =
+            knn_predict(&queries, &references, &labels, classes, k.min(count), temperature)?;
         Ok(Vec::<i64>::try_from(&ranked.f_select(1, 0)?.f_contiguous()?)?)
     }
 

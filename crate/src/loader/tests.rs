@@ -93,9 +93,15 @@ fn worker_count_and_cache_do_not_change_a_byte() {
 fn another_seed_gives_other_views() {
     let set = set_of(encoded(3, &[]), 0);
     let views = |seed| {
-        let loader =
-            Loader::new(Arc::clone(&set), Views::Random(simclr(8)), seed, 1, OnBadImage::Error, None)
-                .unwrap();
+        let loader = Loader::new(
+            Arc::clone(&set),
+            Views::Random(simclr(8)),
+            seed,
+            1,
+            OnBadImage::Error,
+            None,
+        )
+        .unwrap();
         load(&loader, &[0, 1, 2]).unwrap().views
     };
     assert_ne!(views(1), views(2));

@@ -25,8 +25,11 @@ pub struct Head {
 impl Head {
     /// `NNCLRProjectionHead(inputs, hidden, outputs)`.
     pub fn projection(scope: Scope<'_>, inputs: i64, hidden: i64, outputs: i64) -> Result<Self> {
-        let plan =
-            [(inputs, hidden, true, true), (hidden, hidden, true, true), (hidden, outputs, true, false)];
+        let plan = [
+            (inputs, hidden, true, true),
+            (hidden, hidden, true, true),
+            (hidden, outputs, true, false),
+        ];
         Self::new(scope, &plan)
     }
 
@@ -42,8 +45,7 @@ impl Head {
         let mut scope = scope.sub("layers");
         for &(inputs, outputs, norm, relu) in plan {
             let linear = Linear::new(scope.sub(index), inputs, outputs, !norm)?;
-            let norm =
-                norm.then(|| BatchNorm::new(scope.sub(index + 1), outputs)).transpose()?;
+            let norm = norm.then(|| BatchNorm::new(scope.sub(index + 1), outputs)).transpose()?;
             index += 1 + usize::from(norm.is_some()) + usize::from(relu);
             layers.push(Layer { linear, norm, relu });
         }

@@ -1,18 +1,18 @@
 //! Networks, memory bank and losses. Knows no files and no threads.
 
-pub mod resnet;
 pub mod head;
 pub mod layers;
 pub mod memory_bank;
 mod nearest;
 pub mod nnclr;
 pub mod nt_xent;
+pub mod resnet;
 mod small_map;
 pub mod store;
 
-pub use resnet::{Arch, ResNet, Stem};
 pub use head::Head;
 pub use memory_bank::{MemoryBank, Neighbours};
 pub use nnclr::{Nnclr, NnclrOptions};
 pub use nt_xent::Loss;
+pub use resnet::{Arch, ResNet, Stem};
 pub use store::{Init, Scope, Store};

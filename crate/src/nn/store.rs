@@ -175,12 +175,7 @@ impl Scope<'_> {
         rng::stream(self.store.seed, u64::MAX, name, 0)
     }
 
-    fn filled(
-        &self,
-        count: i64,
-        shape: &[i64],
-        mut draw: impl FnMut() -> f32,
-    ) -> Result<Tensor> {
+    fn filled(&self, count: i64, shape: &[i64], mut draw: impl FnMut() -> f32) -> Result<Tensor> {
         let values: Vec<f32> = (0..count).map(|_| draw()).collect();
         let tensor = Tensor::f_from_slice(&values)?.f_reshape(shape)?;
         Ok(tensor.f_to_device(self.store.device)?.f_to_kind(self.store.kind)?)

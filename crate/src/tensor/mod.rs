@@ -112,7 +112,14 @@ impl Handle {
 
     /// Drops the value where tensors are freed, after the calls queued so far.
     pub fn release(self) {
-        engine::submit("dispose", move || Ok(drop(self)), |_| {});
+        engine::submit(
+            "dispose",
+            move || {
+                drop(self);
+                Ok(())
+            },
+            |_| {},
+        );
     }
 }
 

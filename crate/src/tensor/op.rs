@@ -47,7 +47,8 @@ impl Op {
     /// Shape, dtype and device of the result. @errors SHAPE where the inputs do not fit.
     pub fn infer(&self, inputs: &[&Meta]) -> Result<Meta> {
         let first = *inputs.first().ok_or_else(|| self.misfit(inputs, "at least one tensor"))?;
-        if let Some(other) = inputs.iter().find(|m| m.kind != first.kind || m.device != first.device)
+        if let Some(other) =
+            inputs.iter().find(|m| m.kind != first.kind || m.device != first.device)
         {
             let got = format!("{:?} on {:?}", other.kind, other.device);
             let expected = format!("{:?} on {:?}", first.kind, first.device);
@@ -56,10 +57,10 @@ impl Op {
         let with = |shape: Vec<i64>| Ok(Meta { shape, ..first.clone() });
         let rank = first.shape.len() as i64;
         match (*self, inputs) {
-            (Self::Add | Self::Sub | Self::Mul | Self::Div, [a, b]) => {
-                with(broadcast(&a.shape, &b.shape)
-                    .ok_or_else(|| self.misfit(inputs, "shapes that broadcast"))?)
-            }
+            (Self::Add | Self::Sub | Self::Mul | Self::Div, [a, b]) => with(
+                broadcast(&a.shape, &b.shape)
+                    .ok_or_else(|| self.misfit(inputs, "shapes that broadcast"))?,
+            ),
             (Self::MatMul, [a, b]) => match (a.shape.as_slice(), b.shape.as_slice()) {
                 (&[n, d], &[e, m]) if d == e => with(vec![n, m]),
                 _ => Err(self.misfit(inputs, "[N, D] and [D, M]")),
@@ -67,7 +68,15 @@ impl Op {
             (Self::Mean(None) | Self::Sum(None), [_]) => with(Vec::new()),
             (Self::Mean(Some(dim)) | Self::Sum(Some(dim)), [_]) => {
                 let dim = self.dimension(dim, inputs)?;
-                with(first.shape.iter().enumerate().filter(|(i, _)| *i != dim).map(|(_, n)| *n).collect())
+                with(
+                    first
+                        .shape
+                        .iter()
+                        .enumerate()
+                        .filter(|(i, _)| *i != dim)
+                        .map(|(_, n)| *n)
+                        .collect(),
+                )
             }
             (Self::Cat(dim), _) => {
                 let dim = self.dimension(dim, inputs)?;
@@ -82,7 +91,9 @@ impl Op {
                 }
                 with(shape)
             }
-            (Self::Normalize(dim), [_]) => self.dimension(dim, inputs).and(with(first.shape.clone())),
+            (Self::Normalize(dim), [_]) => {
+                self.dimension(dim, inputs).and(with(first.shape.clone()))
+            }
             (Self::Flatten(start), [_]) => {
                 let start = self.dimension(start, inputs)?;
                 let mut shape = first.shape[..start].to_vec();

@@ -74,8 +74,12 @@ impl Case {
             let list = value.as_array().unwrap();
             list.iter().map(|v| u8::try_from(v.as_u64().unwrap()).unwrap()).collect()
         };
-        let shape: Vec<usize> =
-            self.file["shape"].as_array().unwrap().iter().map(|v| v.as_u64().unwrap() as usize).collect();
+        let shape: Vec<usize> = self.file["shape"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|v| v.as_u64().unwrap() as usize)
+            .collect();
         let salt = self.salt();
         for key in self.file["case"].as_object().unwrap().keys() {
             self.mark("case", key); // image::run rejects fields it does not know

@@ -116,10 +116,16 @@ pub fn trace(case: &Case) -> Outcome {
     }
     let prefix = serde_json::json!(listed[..determined]);
     let mut worst = case.close("losses", &got.losses[..determined], &prefix)?;
-    worst = worst.max(case.close("write_position", &[got.position], case.expected("write_position"))?);
+    worst = worst.max(case.close(
+        "write_position",
+        &[got.position],
+        case.expected("write_position"),
+    )?);
     let ends = ["parameter_norms", "buffer_norms", "bank_norm"].map(|key| case.expected(key));
     if determined < steps {
-        println!("      the case determines {determined} of {steps} steps in f32, and no end state");
+        println!(
+            "      the case determines {determined} of {steps} steps in f32, and no end state"
+        );
         let finite = got.losses.iter().all(|loss| loss.is_finite());
         return if finite { Ok(worst) } else { Err("a loss is not finite".into()) };
     }
