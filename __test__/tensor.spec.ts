@@ -3,6 +3,7 @@ import test from 'ava'
 import {
   AdamW,
   CosineWarmupScheduler,
+  clipGradNorm,
   LARS,
   loadSafetensors,
   Module,
@@ -189,6 +190,16 @@ test('parameter groups have a rate and a decay of their own; LARS and AdamW step
   }
   t.throws(() => new SGD([], { lr: 0.1 }), { message: /params/ })
   t.throws(() => new SGD([a], { lr: Number.NaN }), { message: /lr/ })
+})
+
+test('clipGradNorm shortens all gradients together, and says how long they were', async (t) => {
+  const [a, b] = [matrix([[3]], true), matrix([[4]], true)]
+  a.mul(3).add(b.mul(4)).sum().backward()
+  t.is(await clipGradNorm([a, b], 1).item(), 5)
+  const [x, y] = [await listed(a.grad), await listed(b.grad)]
+  t.true(Math.abs((x[0] ?? 0) - 0.6) < 1e-5 && Math.abs((y[0] ?? 0) - 0.8) < 1e-5)
+  t.is(Number((await clipGradNorm([a, b], 10).item()).toFixed(4)), 1)
+  t.throws(() => clipGradNorm([a], 0), { message: /maxNorm/ })
 })
 
 test("the scheduler gives lightly's warm-up and cosine", (t) => {

@@ -52,6 +52,7 @@ export { loadSafetensors, saveSafetensors } from './nn/safetensors.js'
 export {
   AdamW,
   CosineWarmupScheduler,
+  clipGradNorm,
   LARS,
   Optimizer,
   type ParameterGroup,

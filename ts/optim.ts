@@ -2,7 +2,7 @@
 
 import { NnclrError } from './errors.js'
 import { type NativeOptimizer, native } from './native.js'
-import { called, siteOf, type Tensor } from './tensor.js'
+import { called, siteOf, Tensor } from './tensor.js'
 
 /** Parameters with settings of their own. */
 export interface ParameterGroup {
@@ -101,6 +101,22 @@ export class AdamW extends Optimizer {
   ) {
     super(params, { name: 'adamw', lr: 1e-3, weightDecay: 0.01, ...options })
   }
+}
+
+/**
+ * Scales all gradients so that their common length is at most `maxNorm`
+ * (`torch.nn.utils.clip_grad_norm_`).
+ *
+ * @returns the length before, a float64 scalar.
+ * @throws NnclrError CONFIG for a `maxNorm` that is no number above 0.
+ */
+export function clipGradNorm(parameters: readonly Tensor[], maxNorm: number): Tensor {
+  if (!(maxNorm > 0)) {
+    const expected = 'a number above 0'
+    throw NnclrError.config([{ field: 'maxNorm', value: String(maxNorm), expected }])
+  }
+  const handles = parameters.map(({ handle }) => handle)
+  return new Tensor(called(() => native.clipGradNorm(siteOf('clipGradNorm'), handles, maxNorm)))
 }
 
 /** Linear warm-up, then half a cosine (`lightly.utils.scheduler.CosineWarmupScheduler`). */

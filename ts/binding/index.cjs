@@ -845,6 +845,7 @@ module.exports.NativeTensor = nativeBinding.NativeTensor
 module.exports.PictureSet = nativeBinding.PictureSet
 module.exports.Session = nativeBinding.Session
 module.exports.applyOp = nativeBinding.applyOp
+module.exports.clipGradNorm = nativeBinding.clipGradNorm
 module.exports.cosineWarmupSchedule = nativeBinding.cosineWarmupSchedule
 module.exports.fence = nativeBinding.fence
 module.exports.hasFastBf16 = nativeBinding.hasFastBf16

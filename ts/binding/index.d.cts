@@ -180,6 +180,9 @@ export interface CallSite {
   grad: boolean
 }
 
+/** Scales all gradients so that their common length is at most `max_norm`; the length before. */
+export declare function clipGradNorm(site: CallSite, parameters: Array<NativeTensor>, maxNorm: number): NativeTensor
+
 /** The learning rate of a step (0 for the first): linear warm-up, then half a cosine. */
 export declare function cosineWarmupSchedule(step: number, options: ScheduleOptions): number
 

@@ -12,7 +12,7 @@ use super::to_napi;
 use crate::engine::{self, lock};
 use crate::error::{Error, Result};
 use crate::nn::{Head, MemoryBank, ResNet, Store};
-use crate::optim::{Group, Optimizer};
+use crate::optim::{Group, Optimizer, clip_grad_norm as clip_grad_norm_of};
 use crate::tensor::{Call, Handle, Meta, effect};
 
 enum Net {
@@ -368,4 +368,20 @@ impl NativeOptimizer {
             Ok(())
         });
     }
+}
+
+/// Scales all gradients so that their common length is at most `max_norm`; the length before.
+#[napi]
+pub fn clip_grad_norm(
+    env: Env,
+    site: CallSite,
+    parameters: Vec<ClassInstance<'_, NativeTensor>>,
+    max_norm: f64,
+) -> napi::Result<NativeTensor> {
+    let handles = parameters.iter().map(|p| p.get()).collect::<napi::Result<Vec<_>>>()?;
+    let meta = Meta { shape: Vec::new(), kind: Kind::Double, device: Device::Cpu };
+    let handle = Handle::compute(site.into(), handles, meta, move |parameters| {
+        Ok(Tensor::from(clip_grad_norm_of(parameters, max_norm)?))
+    });
+    NativeTensor::new(&env, handle)
 }
