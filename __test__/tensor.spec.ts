@@ -212,6 +212,16 @@ test("the scheduler gives lightly's warm-up and cosine", (t) => {
   t.is(optimizer.lrs[0], 0)
 })
 
+test('memory that cannot be had is an error of the await, and the engine goes on', async (t) => {
+  const side = 2_000_000
+  const column = Tensor.from(new Float32Array(side), [side, 1])
+  const row = Tensor.from(new Float32Array(side), [1, side])
+  const error = await t.throwsAsync(column.add(row).sum().item(), { instanceOf: NnclrError })
+  t.is((error as NnclrError).code, 'TORCH')
+  t.regex(error?.message ?? '', /add, called at .*tensor\.spec/)
+  t.is(await row.sum().item(), 0)
+})
+
 test('a disposed tensor says so', (t) => {
   const a = matrix([[1]])
   a.dispose()

@@ -9,7 +9,7 @@
 import { CIFAR10, train } from 'nnclr'
 
 // LightlyDataset('path/to/folder')
-const [folder] = process.argv.slice(2)
+const [folder, epochs = '10', batchSize = '256'] = process.argv.slice(2)
 // torchvision.datasets.CIFAR10('datasets/cifar10', download=True)
 const cifar = (split: 'train' | 'test') =>
   new CIFAR10('runs/datasets/cifar10', { split, download: true })
@@ -38,7 +38,7 @@ const run = train({
   // SimCLRTransform(input_size=32)
   imageSize: 32,
   // DataLoader(batch_size=256, shuffle=True, drop_last=True, num_workers=8)
-  batchSize: 256,
+  batchSize: Number(batchSize),
   dropLast: true,
   workers: 8,
   // torch.optim.SGD(lr=0.06)
@@ -48,7 +48,7 @@ const run = train({
   weightDecay: 0,
   schedule: 'constant',
   // pl.Trainer(max_epochs=10, devices=1, accelerator=accelerator)
-  epochs: 10,
+  epochs: Number(epochs),
   device: 'auto',
 })
 

@@ -3,7 +3,9 @@
 
 mod data;
 mod feature_index;
+mod memory_bank;
 mod modules;
+mod optimizer;
 mod promise;
 mod session;
 mod system;
