@@ -48,7 +48,9 @@ function main() {
 }
 
 async function campaign(copy) {
-  process.once('exit', () => rmSync(copy, { recursive: true, force: true }))
+  process.once('exit', () =>
+    rmSync(copy, { recursive: true, force: true, maxRetries: 5, retryDelay: 200 }),
+  )
   console.log(`faults: copying the work tree to ${copy}`)
   await copyTree(ROOT, copy)
   const runner = new Runner(copy, environment(ROOT))

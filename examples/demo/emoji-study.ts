@@ -75,7 +75,8 @@ const EMOJI_SETTINGS = {
   batchSize: 64,
   baseLr: 0.06,
   temperature: 0.1,
-  neighbourWarmup: 0.66,
+  // Neighbours help only once they are good ones, late in so short a training.
+  neighbourWarmup: 0.8,
   transform: {
     cropScale: [0.3, 1],
     horizontalFlip: 0,

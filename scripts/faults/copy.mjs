@@ -23,7 +23,7 @@ export async function copyTree(root, copy) {
   const words = ['ls-files', '-z', '--cached', '--others', '--exclude-standard']
   const { code, output } = await runCommand('git', words, { cwd: root })
   if (code !== 0) throw new Error(`git cannot list the files: ${output.trim()}`)
-  rmSync(copy, { recursive: true, force: true })
+  rmSync(copy, { recursive: true, force: true, maxRetries: 5, retryDelay: 200 })
   mkdirSync(copy, { recursive: true })
   for (const name of output.split('\0').filter((file) => file && existsSync(join(root, file)))) {
     cpSync(join(root, name), join(copy, name), { recursive: true })
