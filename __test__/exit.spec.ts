@@ -117,7 +117,7 @@ test.serial(
       session: { backbone: 'resnet10', stem: 'small', projectionHidden: 16, out: 8,
         predictionHidden: 16, bankSize: 32, bankOnlyFilled: true, loss: 'paper', temperature: 0.2,
         optimizer: 'sgd', momentum: 0, nesterov: false, weightDecay: 0, excludeNorms: false,
-        trustCoefficient: 0.001, bf16: false, device: 'cpu', seed: 0, threads: 1 },
+        trustCoefficient: 0.001, precision: "fp32", device: 'cpu', seed: 0, threads: 1 },
     }
     for (let round = 0; round < 2; round++) {
       const worker = new Worker(${JSON.stringify(WORKER)}, { eval: true, workerData, execArgv: [] })

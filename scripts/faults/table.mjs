@@ -16,6 +16,10 @@ export const FAULTS = [
     file: 'crate/src/step.rs',
     edits: [
       [
+        'fn pass(model: &Nnclr, bank: &MemoryBank,',
+        'fn pass(model: &Nnclr, bank: &mut MemoryBank,',
+      ],
+      [
         'let neighbours = [bank.nearest(&z0)?',
         'bank.push(&z1, views.samples, views.labels)?; let neighbours = [bank.nearest(&z0)?',
       ],
