@@ -6,7 +6,7 @@
 import { configRecord } from '../config.js'
 import type { EpochEvent, NeighbourHealth, StartEvent, StepEvent, TrainEvent } from '../events.js'
 import type { Terminal } from './terminal.js'
-import { count, duration, percent, rate } from './words.js'
+import { count, counted, duration, percent, rate } from './words.js'
 
 /** Tells the events of one run. */
 export interface Reporter {
@@ -84,7 +84,7 @@ function tell(event: Exclude<TrainEvent, { type: 'step' | 'warning' }>): string[
       const knn = result.knnTop1 === null ? '' : `, kNN top-1 ${percent(result.knnTop1, 1)}`
       const verb = result.stopped ? 'stopped' : 'done'
       return [
-        `${verb} after ${duration(result.seconds)}: ${count(result.epochs)} epochs, ${count(result.steps)} steps, loss ${loss(result.loss)}${knn}`,
+        `${verb} after ${duration(result.seconds)}: ${counted(result.epochs, 'epoch')}, ${counted(result.steps, 'step')}, loss ${loss(result.loss)}${knn}`,
         ...(result.badImages > 0
           ? [
               `  unreadable pictures: ${count(result.badImages)}, listed in ${result.out}/bad-images.jsonl`,
@@ -99,7 +99,7 @@ function tell(event: Exclude<TrainEvent, { type: 'step' | 'warning' }>): string[
 
 function startLine({ config, pictures, steps, resumedAt, device, precision }: StartEvent): string {
   const resumed = resumedAt > 0 ? `, going on from step ${count(resumedAt)}` : ''
-  return `training ${config.backbone} on ${count(pictures)} pictures of ${config.imageSize} px: ${count(config.epochs)} epochs, ${count(steps)} steps, on ${device} in ${precision}${resumed}`
+  return `training ${config.backbone} on ${counted(pictures, 'picture')} of ${config.imageSize} px: ${counted(config.epochs, 'epoch')}, ${counted(steps, 'step')}, on ${device} in ${precision}${resumed}`
 }
 
 function epochLine(event: EpochEvent): string {

@@ -20,6 +20,11 @@ export function count(value: number): string {
   return value.toLocaleString('en-US', { maximumFractionDigits: 0 })
 }
 
+/** `1 epoch`, `3,822 pictures`. */
+export function counted(value: number, thing: string): string {
+  return `${count(value)} ${thing}${value === 1 ? '' : 's'}`
+}
+
 /** `812` or `8.1`: three digits, no more. */
 export function rate(value: number): string {
   if (!Number.isFinite(value)) return '?'
