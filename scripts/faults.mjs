@@ -102,5 +102,6 @@ async function timed(name, work) {
   const result = await work()
   const seconds = ((performance.now() - start) / 1000).toFixed(0)
   console.log(`  ${result.passed ? 'green' : 'RED  '} ${name} (${seconds} s)`)
+  if (!result.passed) console.log(`        ${result.reason}`)
   return result
 }

@@ -25,7 +25,7 @@ export class Runner {
   /**
    * @param {FaultTest} test
    * @param {string} sources names the state of the Rust sources
-   * @returns {Promise<{ passed: boolean, output: string }>}
+   * @returns {Promise<{ passed: boolean, reason: string, output: string }>} reason: what a red test says first
    * @throws when it does not run: it does not compile, or there is no such test
    */
   async run(test, sources) {
@@ -44,7 +44,8 @@ export class Runner {
     // A test that takes its process along has no line of its own.
     const crashed = /\(signal: \d+/.test(output)
     if (ended === undefined && !crashed) throw new Error(`${rust}: ${name} did not run:\n${output}`)
-    return { passed: ended === 'ok', output }
+    const reason = /panicked at .*\n(.+)/.exec(output)?.[1] ?? (crashed ? 'crashed' : '')
+    return { passed: ended === 'ok', reason, output }
   }
 
   async #ava({ ava, name }) {
@@ -53,7 +54,8 @@ export class Runner {
     const lines = output.split('\n').filter((line) => /^(not )?ok \d+ /.test(line))
     const failed = lines.filter((line) => line.startsWith('not ok'))
     if (lines.length === 0) throw new Error(`${ava}: ${name} did not run:\n${output}`)
-    return { passed: code === 0 && failed.length === 0, output }
+    const reason = /^ +message: (?:[>|]-?\s+)?(.+)/m.exec(output)?.[1] ?? ''
+    return { passed: code === 0 && failed.length === 0, reason, output }
   }
 
   async #buildAddon(sources) {
