@@ -58,13 +58,15 @@ pub enum Error {
         /// Why.
         reason: String,
     },
-    /// The loss is no longer a number; the weights are those of the step before.
-    #[error("the loss became {loss} (learning rate {lr})")]
+    /// Training left the numbers: a loss or a weight that is NaN or infinite.
+    #[error("{subject} became {value}{context}")]
     Diverged {
+        /// `loss`, or the tensor's name.
+        subject: String,
         /// NaN or an infinity.
-        loss: f64,
-        /// The learning rate of the step that was refused.
-        lr: f64,
+        value: f64,
+        /// What else helps, in brackets, or nothing.
+        context: String,
     },
     /// libtorch threw.
     #[error("libtorch failed in {operation}: {reason}")]
@@ -130,9 +132,10 @@ impl Error {
             Self::Io { path, .. } | Self::Decode { path, .. } | Self::Checkpoint { path, .. } => {
                 path
             }
-            Self::Shape { subject, .. } | Self::Disposed { subject } => subject,
+            Self::Shape { subject, .. }
+            | Self::Disposed { subject }
+            | Self::Diverged { subject, .. } => subject,
             Self::Device { device, .. } => device,
-            Self::Diverged { .. } => "loss",
             Self::Torch { operation, .. } | Self::Panic { operation, .. } => operation,
         }
     }

@@ -124,7 +124,8 @@ fn pass(model: &Nnclr, bank: &MemoryBank, views: &Views<'_>, hyper: Hyper) -> Re
     let loss = (a + b) * 0.5;
     let value = loss.f_double_value(&[])?;
     if !value.is_finite() {
-        return Err(Error::Diverged { loss: value, lr: hyper.lr });
+        let context = format!(" (learning rate {})", hyper.lr);
+        return Err(Error::Diverged { subject: "the loss".into(), value, context });
     }
     Ok(Pass { loss, value, neighbours, z1 })
 }

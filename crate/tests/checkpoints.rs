@@ -204,3 +204,20 @@ fn a_checkpoint_of_another_optimizer_is_refused() {
     Parts::new(PLAIN, 1).save(&path);
     assert_eq!(Parts::new(Rule::ADAMW, 1).load(&path).unwrap_err().code(), "CHECKPOINT");
 }
+
+#[test]
+fn weights_that_are_no_numbers_are_not_saved_and_the_file_before_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run.safetensors");
+    let (model, bank) = (network(Kind::Float, 1), bank(8, Kind::Float, false));
+    let optimizer = optimizer(PLAIN, &model);
+    checkpoint::save(&path, &model, &optimizer, &bank, METADATA).unwrap();
+    let before = std::fs::read(&path).unwrap();
+    let first = &model.store.entries()[0];
+    let spoilt = first.tensor.detach() * f64::NAN;
+    model.store.set(&first.name, &spoilt).unwrap();
+    let error = checkpoint::save(&path, &model, &optimizer, &bank, METADATA).unwrap_err();
+    assert_eq!(error.code(), "DIVERGED", "{error}");
+    assert!(error.to_string().contains("conv1.weight became NaN"), "{error}");
+    assert_eq!(std::fs::read(&path).unwrap(), before);
+}

@@ -64,7 +64,7 @@ export const FIELD_GROUPS: readonly FieldGroup[] = [
       lrEnd: 'learning rate at the end of the cosine',
       warmupEpochs: 'epochs of linear warm-up, at most a tenth of --epochs unless given',
       warmupStart: 'learning rate at the first step of the warm-up',
-      momentum: 'momentum (AdamW: beta 1)',
+      momentum: 'momentum of SGD and LARS',
       weightDecay: 'weight decay',
       nesterov: 'Nesterov momentum',
       dropLast: "leave out an epoch's last, smaller batch",

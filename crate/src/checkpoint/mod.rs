@@ -6,13 +6,15 @@ mod weights;
 pub use file::{NamedTensors, read, read_any, write};
 pub use weights::{export_backbone, import_backbone};
 
-use tch::Tensor;
+use tch::{Kind, Tensor};
 
 use crate::error::{Error, Result};
 use crate::nn::{MemoryBank, Nnclr};
 use crate::optim::Optimizer;
 
-/// Writes model, optimizer and bank to `path` so that the file is whole or not there at all.
+/// Writes model, optimizer and bank to `path` so that the file is whole or not there at all. Weights
+/// that are no numbers are refused: a finite loss can have infinite gradients, and the checkpoint
+/// before is the last good one.
 pub fn save(
     path: &std::path::Path,
     model: &Nnclr,
@@ -20,7 +22,15 @@ pub fn save(
     bank: &MemoryBank,
     metadata: &str,
 ) -> Result<()> {
-    write(path, &named(model, optimizer, bank)?, metadata)
+    let tensors = named(model, optimizer, bank)?;
+    for (name, tensor) in tensors.iter().filter(|(_, tensor)| tensor.kind() != Kind::Int64) {
+        let largest = tch::no_grad(|| tensor.f_abs()?.f_max())?.f_double_value(&[])?;
+        if !largest.is_finite() {
+            let context = ": the checkpoint was not written".into();
+            return Err(Error::Diverged { subject: name.clone(), value: largest, context });
+        }
+    }
+    write(path, &tensors, metadata)
 }
 
 /// Takes a checkpoint over; every name, shape and dtype is checked before the first copy.

@@ -18,7 +18,7 @@ pub enum OnBadImage {
     /// The batch fails.
     Error,
     /// The next readable picture among the loader's members (after the last comes the first) takes
-    /// its place, with that picture's own draws.
+    /// its place, with the draws of the picture asked for.
     Substitute,
     /// The batch gets shorter.
     Omit,
