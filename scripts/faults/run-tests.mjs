@@ -54,7 +54,8 @@ export class Runner {
     const lines = output.split('\n').filter((line) => /^(not )?ok \d+ /.test(line))
     const failed = lines.filter((line) => line.startsWith('not ok'))
     if (lines.length === 0) throw new Error(`${ava}: ${name} did not run:\n${output}`)
-    const reason = /^ +message: (?:[>|]-?\s+)?(.+)/m.exec(output)?.[1] ?? ''
+    const said = (field) => new RegExp(`^ +${field}: '?([^'\n].*?)'?$`, 'm').exec(output)?.[1]
+    const reason = said('message') ?? said('assertion') ?? ''
     return { passed: code === 0 && failed.length === 0, reason, output }
   }
 
