@@ -1,18 +1,15 @@
 /** What a trained backbone is used for: features of pictures, and the kNN score of two sets. */
 
-import { stat } from 'node:fs/promises'
-import { readMetadata } from './checkpoint.js'
-import type { FittedConfig } from './config.js'
+import { type Backbone, type Embedded, embedDataset, openBackbone } from './backbone.js'
 import { alignedLabels, type DataInput, type Dataset } from './data/dataset.js'
 import { openDataset } from './data/open-dataset.js'
 import { isAbort, NnclrError } from './errors.js'
-import { type EmbedSource, embedEach, knnScore } from './evaluate.js'
-import { openPictures } from './loader.js'
-import { type BadPicture, native, type Session } from './native.js'
-import { presets } from './presets.js'
-import { listCheckpoints } from './run-directory.js'
+import { type EmbedSource, knnScore } from './evaluate.js'
+import { embedInChild, isolation, knnInChild, type RunOptions } from './isolate.js'
+import type { Loader } from './native.js'
 import { naturals, splitHoldout } from './sampler.js'
-import { createSession, workersOf } from './session.js'
+
+export type { Embedded } from './backbone.js'
 
 /** What `embed` and `knn` share. */
 export interface EmbedOptions {
@@ -32,24 +29,6 @@ export interface EmbedOptions {
   readonly workers?: number
   /** Ends it with an AbortError. */
   readonly signal?: AbortSignal
-}
-
-/** Features of a set of pictures. */
-export interface Embedded {
-  /** `[count, dim]`, row-major: backbone features, not normalised. */
-  readonly features: Float32Array
-  /** Length of a row. */
-  readonly dim: number
-  /** Number of rows. */
-  readonly count: number
-  /** Path of each row. */
-  readonly paths: string[]
-  /** Class of each row, null without labels. */
-  readonly labels: Int32Array | null
-  /** The classes' names by number, null when they have none. */
-  readonly classes: readonly string[] | null
-  /** Pictures that could not be read; they have no row. */
-  readonly bad: BadPicture[]
 }
 
 /** Options of `knn`. */
@@ -82,36 +61,13 @@ export interface KnnResult {
  * Backbone features of pictures, in evaluation mode: the short side brought to `imageSize`, the
  * centre taken.
  *
- * @throws NnclrError CONFIG, IO, CHECKPOINT, DEVICE; pictures that cannot be read are listed in `bad`.
+ * @throws NnclrError CONFIG, IO, CHECKPOINT, DEVICE, PROCESS with `{ isolate: true }`; pictures that cannot be read are listed in `bad`.
  */
-export async function embed(options: EmbedOptions): Promise<Embedded> {
-  return withBackbone(options, async ({ session, config, open }) => {
-    const dataset = await openDataset(options.data)
-    const source = { loader: open(dataset), indices: naturals(dataset.length) }
-    const dim = session.featureDim
-    const features = new Float32Array(dataset.length * dim)
-    const rows: number[] = []
-    const bad: BadPicture[] = []
-    const keep = (part: {
-      features: Float32Array
-      places: Uint32Array
-      bad: readonly BadPicture[]
-    }): void => {
-      features.set(part.features, rows.length * dim)
-      rows.push(...part.places)
-      bad.push(...part.bad)
-    }
-    await embedEach(session, source, keep, options.signal, config.batchSize)
-    const { labels } = dataset
-    return {
-      features: rows.length === dataset.length ? features : features.slice(0, rows.length * dim),
-      dim,
-      count: rows.length,
-      paths: rows.map((row) => dataset.path(row)),
-      labels: labels === null ? null : Int32Array.from(rows, (row) => labels[row] ?? 0),
-      classes: dataset.classes,
-      bad,
-    }
+export async function embed(options: EmbedOptions, where: RunOptions = {}): Promise<Embedded> {
+  const isolate = isolation(where)
+  if (isolate !== null) return embedInChild(options, isolate)
+  return withBackbone(options, async (backbone) => {
+    return embedDataset(backbone, await openDataset(options.data), options.signal)
   })
 }
 
@@ -120,7 +76,9 @@ export async function embed(options: EmbedOptions): Promise<Embedded> {
  *
  * @throws NnclrError CONFIG when a set has no labels; otherwise as `embed`.
  */
-export async function knn(options: KnnOptions): Promise<KnnResult> {
+export async function knn(options: KnnOptions, where: RunOptions = {}): Promise<KnnResult> {
+  const isolate = isolation(where)
+  if (isolate !== null) return knnInChild(options, isolate)
   const { k = 200, temperature = 0.1, validation, seed = 0 } = options
   return withBackbone(options, async ({ session, open }) => {
     const dataset = await openDataset(options.data)
@@ -152,75 +110,24 @@ export async function knn(options: KnnOptions): Promise<KnnResult> {
   })
 }
 
-interface Backbone {
-  readonly session: Session
-  readonly config: FittedConfig
-  /** A loader of a set's pictures as evaluation sees them. */
-  open(dataset: Dataset): EmbedSource['loader']
-}
-
 /** Opens the backbone for `work` and lets everything go after it. */
 async function withBackbone<T>(
   options: EmbedOptions,
-  work: (backbone: Backbone) => Promise<T>,
+  work: (backbone: Pick<Backbone, 'session' | 'config' | 'open'>) => Promise<T>,
 ): Promise<T> {
   const closers: (() => void)[] = []
   try {
-    const path = await newestIn(options.checkpoint)
-    const { config: recorded } = await readMetadata(path)
-    const config = {
-      ...presets.default,
-      memoryBank: { size: 1, warmup: 'random' },
-      lr: 0,
-      momentum: 0,
-      ...pickDefined(recorded, ['backbone', 'stem', 'imageSize', 'precision']),
-      batchSize: options.batchSize ?? 256,
-      ...pickDefined(options, ['imageSize', 'device', 'threads', 'workers']),
-    } as unknown as FittedConfig
-    const session = await createSession({
-      ...config,
-      projectionHead: { hidden: 1, out: 1 },
-      predictionHead: { hidden: 1 },
-    })
-    closers.push(() => session.dispose())
-    await session.importBackbone(path)
-    const open = (dataset: Dataset): EmbedSource['loader'] => {
-      const { imageSize: size, seed } = config
-      const pictures = openPictures(dataset, { ...config, cacheBytes: 0 })
-      const loader = new native.Loader(pictures, {
-        size,
-        seed,
-        workers: workersOf(config),
-        onBadImage: 'omit',
-      })
+    const backbone = await openBackbone(options)
+    closers.push(backbone.close)
+    const open = (dataset: Dataset): Loader => {
+      const loader = backbone.open(dataset)
       closers.push(() => loader.dispose())
       return loader
     }
-    return await work({ session, config, open })
+    return await work({ ...backbone, open })
   } catch (error) {
     throw isAbort(error) ? error : NnclrError.from(error)
   } finally {
     for (const close of closers.reverse()) close()
   }
-}
-
-/** A run directory stands for its newest checkpoint. */
-async function newestIn(path: string): Promise<string> {
-  let isDirectory: boolean
-  try {
-    isDirectory = (await stat(path)).isDirectory()
-  } catch (error) {
-    throw NnclrError.io('read', path, error)
-  }
-  if (!isDirectory) return path
-  const newest = (await listCheckpoints(path))[0]
-  if (newest === undefined) throw new NnclrError('CHECKPOINT', path, `${path} holds no checkpoint`)
-  return newest.path
-}
-
-function pickDefined(from: object, fields: readonly string[]): Record<string, unknown> {
-  const entries = Object.entries(from).filter(
-    ([key, value]) => fields.includes(key) && value !== undefined,
-  )
-  return Object.fromEntries(entries)
 }

@@ -8,6 +8,7 @@ import type { TrainConfig } from './config.js'
 import { isAbort, NnclrError } from './errors.js'
 import { knnScore } from './evaluate.js'
 import type { TrainEvent, TrainResult } from './events.js'
+import { isolation, type RunOptions, trainInChild } from './isolate.js'
 import { loadBatches } from './loader.js'
 import type { BadPicture } from './native.js'
 import { batches, epochOrder, pick } from './sampler.js'
@@ -26,7 +27,8 @@ import { TrainRun } from './train/train-run.js'
  * after the step under way, with a checkpoint; the result then has `stopped: true`. Never prints.
  *
  * @throws NnclrError (rejects) with `code`: CONFIG for a configuration with problems, all of them
- * listed; IO, DECODE, CHECKPOINT, DEVICE, DIVERGED, TORCH as named.
+ * listed; IO, DECODE, CHECKPOINT, DEVICE, DIVERGED, TORCH as named; PROCESS when the child process
+ * of `{ isolate: true }` ended before it was done.
  *
  * @example
  * const { checkpoint, loss } = await train({ data: 'photos/', out: 'runs/first' })
@@ -35,8 +37,10 @@ import { TrainRun } from './train/train-run.js'
  * const run = train({ data: 'photos/', out: 'runs/first', epochs: 10 })
  * for await (const event of run) if (event.type === 'epoch') console.log(event.epoch, event.loss)
  */
-export function train(config: TrainConfig): TrainRun {
+export function train(config: TrainConfig, options: RunOptions = {}): TrainRun {
   return new TrainRun(async (emit) => {
+    const isolate = isolation(options)
+    if (isolate !== null) return trainInChild(config, isolate, emit)
     const prepared = await prepare(config)
     try {
       return await new Training(prepared, emit).run()

@@ -8,6 +8,7 @@ import {
   type ResolvedConfig,
   resolveConfig,
 } from '../config.js'
+import { diagnoseCuda, unusedGpuNote } from '../cuda/diagnosis.js'
 import type { Dataset } from '../data/dataset.js'
 import { openDataset } from '../data/open-dataset.js'
 import { isAbort, NnclrError } from '../errors.js'
@@ -85,6 +86,7 @@ async function open(input: unknown, closers: (() => unknown)[]): Promise<Omit<Pr
 
   const session = await createSession(config)
   closers.push(() => session.dispose())
+  notes.push(...(await gpuNotes(config.device, session.device)))
   const restored = directory.resumed ? await restoreNewest(directory, session) : null
   if (restored === null) {
     // Killed before its first checkpoint: the run starts anew, and so do its files.
@@ -182,6 +184,13 @@ function evaluationLoader(
   })
   closers.push(() => loader.dispose())
   return loader
+}
+
+/** Why `auto` came to the CPU, where someone may have expected a GPU. */
+async function gpuNotes(asked: string, used: string): Promise<string[]> {
+  if (asked !== 'auto' || used !== 'cpu') return []
+  const note = unusedGpuNote(diagnoseCuda((await native.nativeInfo()).cudaReason))
+  return note === null ? [] : [note]
 }
 
 async function startFrom(weights: string, session: Session, notes: string[]): Promise<void> {
