@@ -125,7 +125,7 @@ test('an unknown command names the known ones', async (t) => {
   t.is(code, 2)
   t.regex(
     stderr,
-    /command: got 'trein', expected train \| knn \| embed \| info \(did you mean 'train'\?\)/,
+    /command: got 'trein', expected train \| knn \| embed \| info \| cuda \(did you mean 'train'\?\)/,
   )
 })
 
@@ -283,15 +283,29 @@ test('info shows what a bug report needs', async (t) => {
     version: '1.2.3',
     torch: '2.13.0',
     node: '20.20.2',
+    addon: { path: '/app/addon.node', package: '@nnclr/linux-x64-gnu@1.2.3' },
+    libtorch: '/app/libtorch_cpu.so',
+    libc: 'glibc 2.36',
     platform: 'linux-x64',
+    system: 'Linux 6.1.0',
+    memory: 8 * 2 ** 30,
     processor: 'Some CPU',
     cpu: ['avx', 'avx2'],
     threads: 2,
-    cuda: { available: false, devices: 0, reason: 'no plug-in was found' },
+    cuda: {
+      available: false,
+      devices: 0,
+      reason: 'no plug-in was found',
+      state: 'no-plugin' as const,
+      folder: null,
+      driver: null,
+    },
   })
   const { code, stdout } = await nnclr(['info'], { systemInfo })
   t.is(code, 0)
-  for (const word of ['2.13.0', 'linux-x64', 'avx2', 'no: no plug-in was found']) {
+  const words = ['2.13.0', 'linux-x64', 'avx2', 'no: no plug-in was found']
+  const places = ['@nnclr/linux-x64-gnu@1.2.3', '/app/libtorch_cpu.so', 'glibc 2.36', '8 GiB']
+  for (const word of [...words, ...places]) {
     t.true(stdout.includes(word), word)
   }
   t.deepEqual(

@@ -1,6 +1,7 @@
 /**
- * The one error class. Codes are the same words as in the crate's `error.rs`; a caller switches on
- * `code`, reads `subject` to know what it is about, and finds the original in `cause`.
+ * The one error class. Codes are the same words as in the crate's `error.rs`, and those that only
+ * this side knows: `LOAD` and `PROCESS`. A caller switches on `code`, reads `subject` to know what it
+ * is about, and finds the original in `cause`.
  */
 
 /** What kind of thing went wrong; stable across releases. */
@@ -15,6 +16,8 @@ export type ErrorCode =
   | 'DISTRIBUTED'
   | 'DISPOSED'
   | 'DIVERGED'
+  | 'LOAD'
+  | 'PROCESS'
   | 'PANIC'
 
 const CODES: ReadonlySet<string> = new Set<ErrorCode>([
@@ -28,6 +31,8 @@ const CODES: ReadonlySet<string> = new Set<ErrorCode>([
   'DISTRIBUTED',
   'DISPOSED',
   'DIVERGED',
+  'LOAD',
+  'PROCESS',
   'PANIC',
 ])
 
@@ -43,12 +48,28 @@ export interface ConfigIssue {
   readonly hint?: string
 }
 
+/** How the child process of an isolated call ended, for code `PROCESS`. */
+export interface EndedChild {
+  /** Its number, null when it could not begin. */
+  readonly pid: number | null
+  /** Its exit code, null when a signal ended it. */
+  readonly exitCode: number | null
+  /** The signal that ended it, for example `SIGKILL`; null when none did, and always in Electron. */
+  readonly signal: string | null
+  /** The newest checkpoint of the training, null when there is none. */
+  readonly checkpoint: string | null
+  /** Its last lines on stderr. */
+  readonly output: string
+}
+
 /** What an `NnclrError` may carry besides code, subject and message. */
 export interface NnclrErrorOptions {
   /** The error this one was made from. */
   readonly cause?: unknown
   /** The single problems, for code `CONFIG`. */
   readonly issues?: readonly ConfigIssue[]
+  /** How the child process ended, for code `PROCESS`. */
+  readonly process?: EndedChild
 }
 
 /** Every error that nnclr throws or rejects with, aborts excepted. */
@@ -59,6 +80,8 @@ export class NnclrError extends Error {
   readonly subject: string
   /** The single problems, when `code` is `CONFIG`; empty otherwise. */
   readonly issues: readonly ConfigIssue[]
+  /** How the child process ended, when `code` is `PROCESS`; null otherwise. */
+  readonly process: EndedChild | null
 
   /** Makes an error; `NnclrError.config`, `.io` and `.from` are the usual ways. */
   constructor(code: ErrorCode, subject: string, message: string, options: NnclrErrorOptions = {}) {
@@ -67,6 +90,7 @@ export class NnclrError extends Error {
     this.code = code
     this.subject = subject
     this.issues = options.issues ?? []
+    this.process = options.process ?? null
   }
 
   /** All problems of a configuration as one error, one line each. */

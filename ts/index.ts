@@ -1,5 +1,7 @@
 /** NNCLR (arXiv 2104.14548): self-supervised visual learning on libtorch. */
 
+export type { JsonSchema } from './config/check.js'
+export { configSchema } from './config/json-schema.js'
 export type { ResolvedConfig, TrainConfig, TransformSettings } from './config.js'
 export { CIFAR10, CIFAR100 } from './data/cifar.js'
 export type { DataInput, Dataset, DatasetSource, Sample } from './data/dataset.js'
@@ -20,7 +22,14 @@ export {
   type KnnResult,
   knn,
 } from './embed.js'
-export { type ConfigIssue, type ErrorCode, NnclrError } from './errors.js'
+export type { Neighbour, PictureIndex } from './embedder/picture-index.js'
+export {
+  type Embedder,
+  type EmbedderCall,
+  type EmbedderOptions,
+  openEmbedder,
+} from './embedder.js'
+export { type ConfigIssue, type EndedChild, type ErrorCode, NnclrError } from './errors.js'
 export type {
   CheckpointEvent,
   EndEvent,
@@ -33,6 +42,7 @@ export type {
   TrainResult,
   WarningEvent,
 } from './events.js'
+export type { IsolateOptions, RunOptions } from './isolate.js'
 export {
   NNCLRPredictionHead,
   NNCLRProjectionHead,

@@ -3,10 +3,11 @@
  * public function.
  */
 
-import { createRequire } from 'node:module'
 import { isMainThread } from 'node:worker_threads'
 import type * as Binding from './binding/index.cjs'
+import { applyCudaChoice } from './cuda/choice.js'
 import { NnclrError } from './errors.js'
+import { type LoadedAddon, loadAddon } from './load-addon.js'
 
 export type {
   BadPicture,
@@ -26,23 +27,37 @@ export type {
   StepNumbers,
 } from './binding/index.cjs'
 
-/** The addon's classes and functions. */
-export const native: typeof Binding = open()
+let loaded: LoadedAddon | undefined
 
-function open(): typeof Binding {
+/**
+ * The addon's classes and functions. The addon is loaded when one of them is used: who leaves the
+ * work to a child process (`isolate`) never has libtorch in this one.
+ */
+export const native: typeof Binding = onFirstUse(() => addon().exports as typeof Binding)
+
+/** The addon's file, and the package it is of; null in a clone. */
+export const nativeSource: Omit<LoadedAddon, 'exports'> = onFirstUse(addon)
+
+function addon(): LoadedAddon {
+  loaded ??= open()
+  return loaded
+}
+
+/** Stands for an object that is made when one of its fields is read. */
+function onFirstUse<T extends object>(make: () => T): T {
+  return new Proxy({} as T, { get: (_, name) => Reflect.get(make(), name) })
+}
+
+function open(): LoadedAddon {
   // GNU OpenMP reads this when libtorch is loaded. Its threads otherwise spin while they wait for each
   // other, which on cores shared with another program makes a step up to five times slower.
   process.env['OMP_WAIT_POLICY'] ??= 'passive'
-  try {
-    const binding = createRequire(import.meta.url)('./binding/index.cjs') as typeof Binding
-    // Waits for the tensor job under way: libtorch must not be torn down while it computes.
-    if (isMainThread) process.on('exit', () => binding.shutDown())
-    return binding
-  } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause)
-    const message = `cannot load the native addon for ${process.platform}-${process.arch}: ${reason}`
-    throw new NnclrError('IO', 'native addon', message, { cause })
-  }
+  applyCudaChoice()
+  const addon = loadAddon()
+  const { shutDown } = addon.exports as typeof Binding
+  // Waits for the tensor job under way: libtorch must not be torn down while it computes.
+  if (isMainThread) process.on('exit', () => shutDown())
+  return addon
 }
 
 /** Runs `work`; whatever it throws becomes an `NnclrError`. */

@@ -2,7 +2,9 @@
 
 import { availableParallelism } from 'node:os'
 import type { FittedConfig, ResolvedConfig } from './config.js'
-import { native, type Session } from './native.js'
+import { diagnoseCuda } from './cuda/diagnosis.js'
+import { NnclrError } from './errors.js'
+import { native, type Session, type SessionOptions } from './native.js'
 
 /** LARS scales each step to this share of the weight's length (lightly's and the paper's value). */
 const TRUST_COEFFICIENT = 0.001
@@ -30,8 +32,25 @@ export function precisionOf({
 }
 
 /** Fresh weights, memory bank and optimizer. */
-export function createSession(config: FittedConfig): Promise<Session> {
-  return native.Session.create({
+export async function createSession(config: FittedConfig): Promise<Session> {
+  try {
+    return await native.Session.create(optionsOf(config))
+  } catch (error) {
+    throw await withCudaReason(error, config.device)
+  }
+}
+
+/** The addon knows the folder that it was given; why it was given none is known here. */
+async function withCudaReason(error: unknown, device: string): Promise<Error> {
+  const known = NnclrError.from(error)
+  if (!(known instanceof NnclrError) || known.code !== 'DEVICE') return known
+  const { reason } = diagnoseCuda((await native.nativeInfo()).cudaReason)
+  if (reason === null) return known
+  return new NnclrError('DEVICE', device, `device ${device}: ${reason}`, { cause: error })
+}
+
+function optionsOf(config: FittedConfig): SessionOptions {
+  return {
     backbone: config.backbone,
     stem: config.stem,
     projectionHidden: config.projectionHead.hidden,
@@ -51,5 +70,5 @@ export function createSession(config: FittedConfig): Promise<Session> {
     device: config.device,
     seed: config.seed,
     threads: threadsOf(config),
-  })
+  }
 }

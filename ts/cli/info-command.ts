@@ -27,10 +27,13 @@ export const infoCommand: Command = {
     const devices = `${cuda.devices} device${cuda.devices === 1 ? '' : 's'}`
     const facts: [string, string][] = [
       ['nnclr', system.version],
-      ['libtorch', system.torch],
-      ['node', `${system.node} on ${system.platform}`],
+      ['addon', `${system.addon.package ?? 'built in a clone'}, ${system.addon.path}`],
+      ['libtorch', `${system.torch}, ${system.libtorch ?? 'its file is not told'}`],
+      ['node', `${system.node} on ${system.platform}${system.libc ? `, ${system.libc}` : ''}`],
+      ['system', `${system.system}, ${Math.round(system.memory / 2 ** 30)} GiB of memory`],
       ['device', cuda.available ? 'cuda' : 'cpu'],
       ['cuda', cuda.available ? devices : `no: ${cuda.reason ?? 'not found'}`],
+      ['driver', cuda.driver ?? 'no NVIDIA driver seen'],
       ['threads', String(system.threads)],
       ['cpu', `${system.processor} (${system.cpu.join(' ')})`],
     ]

@@ -6,6 +6,7 @@ import { configFields } from '../config.js'
 import { type ConfigIssue, isAbort, NnclrError } from '../errors.js'
 import { argumentsOf, type Command, type Surroundings } from './command.js'
 import { flagName } from './config-flags.js'
+import { cudaCommand } from './cuda-command.js'
 import { embedCommand } from './embed-command.js'
 import { commandHelp, exampleBlock } from './help.js'
 import { infoCommand } from './info-command.js'
@@ -13,7 +14,13 @@ import { knnCommand } from './knn-command.js'
 import { EXIT, type Terminal } from './terminal.js'
 import { trainCommand } from './train-command.js'
 
-const COMMANDS: readonly Command[] = [trainCommand, knnCommand, embedCommand, infoCommand]
+const COMMANDS: readonly Command[] = [
+  trainCommand,
+  knnCommand,
+  embedCommand,
+  infoCommand,
+  cudaCommand,
+]
 const FIELDS: ReadonlySet<string> = new Set(configFields().map(({ field }) => field))
 
 /** Runs the program; resolves with its exit code and never rejects. */

@@ -2,8 +2,9 @@
 
 import { PRESET_NAMES } from '../presets.js'
 import {
-  type Check,
+  anyOf,
   colour,
+  type FieldCheck,
   flag,
   matching,
   nullOr,
@@ -11,6 +12,7 @@ import {
   range,
   real,
   share,
+  TEXT,
   text,
   whole,
   wordOr,
@@ -19,8 +21,8 @@ import type { SettingsGroup } from './settings.js'
 import type { ResolvedConfig } from './train-config.js'
 
 /** A check for each field, nested as the configuration is. */
-type Schema = { readonly [K in Exclude<keyof ResolvedConfig, SettingsGroup>]: Check } & {
-  readonly [G in SettingsGroup]: { readonly [F in keyof ResolvedConfig[G]]: Check }
+type Schema = { readonly [K in Exclude<keyof ResolvedConfig, SettingsGroup>]: FieldCheck } & {
+  readonly [G in SettingsGroup]: { readonly [F in keyof ResolvedConfig[G]]: FieldCheck }
 }
 
 const MILLION = 1_000_000
@@ -28,21 +30,47 @@ const WIDEST_LAYER = 65_536
 /** Pixels a side; the network's activations for more would not fit any machine at hand. */
 const LARGEST_VIEW = 4096
 
-const dataInput: Check = {
+const dataInput: FieldCheck = {
   expected: 'a folder, a data set, or an array of paths or { path | bytes, label? }, not empty',
   accepts: isDataInput,
+  // Bytes and data sets are objects of the program; JSON has paths.
+  json: {
+    anyOf: [
+      TEXT,
+      {
+        type: 'array',
+        minItems: 1,
+        items: {
+          anyOf: [
+            TEXT,
+            {
+              type: 'object',
+              properties: {
+                path: TEXT,
+                label: { anyOf: [{ type: 'integer', minimum: 0 }, { type: 'string' }] },
+              },
+              required: ['path'],
+              additionalProperties: false,
+            },
+          ],
+        },
+      },
+    ],
+  },
 }
 
 const heldBack = real({ above: 0, max: 0.5 })
 
-const validationInput: Check = {
+const validationInput: FieldCheck = {
   expected: `${dataInput.expected}; or the share to hold back, ${heldBack.expected}; or null`,
   accepts: (value) => value === null || heldBack.accepts(value) || isDataInput(value),
+  json: anyOf({ type: 'null' }, heldBack.json, dataInput.json),
 }
 
-const abortSignal: Check = {
+const abortSignal: FieldCheck = {
   expected: 'an AbortSignal, or null',
   accepts: (value) => value === null || isAbortSignal(value),
+  json: null,
 }
 
 /** The checks of all fields. */

@@ -1,0 +1,78 @@
+// `npm run test:packages`: the packages, installed and used as strangers do, outside this repository.
+import { spawnSync } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { packAll } from '../pack/main.mjs'
+import { cacheFolder } from '../setup/cache.mjs'
+import { npmCommand } from '../setup/packages.mjs'
+import { allCases } from './cases.mjs'
+import { Machine } from './machine.mjs'
+import { published, startRegistry } from './registry.mjs'
+import { installTools } from './tools.mjs'
+
+/**
+ * @param {string} root the repository
+ * @param {string[]} words run the cases whose names hold all of them; the two that others stand on always run
+ * @returns {Promise<number>} exit code
+ */
+export async function main(root, words) {
+  if (`${process.platform}-${process.arch}` !== 'linux-x64') {
+    console.error('test:packages: written for linux-x64, the platform that is built')
+    return 1
+  }
+  const tarballs = packAll(root)
+  const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
+  const other = `${version}-other`
+  const out = join(root, 'dist-packages/other')
+  const second = packAll(root, { out, version: other, only: ['main', 'addon'], say: () => {} })
+  const all = [...tarballs, ...second].map((one) => published(one, manifestOf(one)))
+  const tools = await installTools(join(cacheFolder(), 'package-tools'))
+  const registry = await startRegistry(all, upstream())
+  const machine = new Machine(tools, registry.url)
+  process.once('exit', () => machine.close())
+  for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => process.exit(130))
+  try {
+    return await runCases(allCases(machine, { version, other }), words)
+  } finally {
+    registry.close()
+  }
+}
+
+async function runCases(cases, words) {
+  let passed = 0
+  const failed = []
+  for (const one of cases) {
+    const isChosen = words.every((word) => one.name.includes(word))
+    if (!isChosen && !one.isNeeded) continue
+    if (await runCase(one)) passed += 1
+    else failed.push(one.name)
+  }
+  console.log(`test:packages: ${passed} passed, ${failed.length} failed`)
+  return failed.length === 0 && passed > 0 ? 0 : 1
+}
+
+async function runCase({ name, work }) {
+  const started = performance.now()
+  const seconds = () => `${((performance.now() - started) / 1000).toFixed(1)} s`
+  try {
+    await work()
+    console.log(`ok     ${name} (${seconds()})`)
+    return true
+  } catch (error) {
+    console.log(`FAILED ${name} (${seconds()})\n       ${error?.message ?? error}`)
+    return false
+  }
+}
+
+function manifestOf({ path }) {
+  const words = ['-xzOf', path, 'package/package.json']
+  return JSON.parse(spawnSync('tar', words, { encoding: 'utf8' }).stdout)
+}
+
+/** The registry that this machine's npm uses. */
+function upstream() {
+  const [command, args] = npmCommand()
+  const words = [...args, 'config', 'get', 'registry']
+  const url = spawnSync(command, words, { encoding: 'utf8' }).stdout.trim()
+  return url.endsWith('/') ? url : `${url}/`
+}
