@@ -6,6 +6,8 @@ import { TrainRun } from '../ts/train/train-run.js'
 
 const HEALTH: NeighbourHealth = {
   neighbourSimilarity: 0.83,
+  viewSimilarity: 0.71,
+  neighbourAgreement: 0.25,
   uniqueNeighbours: 0.71,
   selfNeighbourRate: 0.02,
   neighbourAge: 12,

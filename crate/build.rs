@@ -3,6 +3,7 @@ fn main() {
     napi_build::setup();
     println!("cargo:rerun-if-env-changed=LIBTORCH");
     println!("cargo:rerun-if-changed=build.rs");
+    compile_csrc();
     let os = std::env::var("CARGO_CFG_TARGET_OS").unwrap_or_default();
     if os == "windows" {
         return; // The addon finds DLLs beside itself.
@@ -26,6 +27,23 @@ fn main() {
     println!("cargo:rustc-link-arg=-Wl,--no-as-needed");
     println!("cargo:rustc-link-lib=torch_cpu");
     println!("cargo:rustc-link-lib=c10");
+}
+
+/// What libtorch offers in C++ alone.
+fn compile_csrc() {
+    println!("cargo:rerun-if-changed=csrc");
+    let Some(libtorch) = std::env::var_os("LIBTORCH") else {
+        return; // torch-sys has said what is missing.
+    };
+    let include = std::path::Path::new(&libtorch).join("include");
+    cc::Build::new()
+        .cpp(true)
+        .std("c++17")
+        .warnings(false)
+        .include(&include)
+        .include(include.join("torch/csrc/api/include"))
+        .files(["csrc/caching_allocator.cpp", "csrc/custom_conv.cpp"])
+        .compile("nnclr_csrc");
 }
 
 fn platform() -> String {

@@ -4,6 +4,7 @@ import { configRecord, type FittedConfig } from './config.js'
 import { NnclrError } from './errors.js'
 import { native, type Session } from './native.js'
 import type { RunDirectory, RunPosition } from './run-directory.js'
+import type { NeighbourWarmupState } from './train/neighbour-warmup.js'
 import type { Sums } from './train/sums.js'
 
 /** Everything about a run that is not a tensor. */
@@ -20,6 +21,8 @@ export interface CheckpointMetadata {
   readonly stepInEpoch: number
   /** The epoch's sums so far, so that its means come out the same after a resume. */
   readonly sums: Sums
+  /** Whether neighbours are in use yet. */
+  readonly neighbourWarmup: NeighbourWarmupState
   /** Mean loss of the last finished epoch, null before the first. */
   readonly loss: number | null
   /** Last kNN score, null without. */

@@ -9,6 +9,13 @@ import type { ResolvedConfig } from './config.js'
 export interface NeighbourHealth {
   /** Mean cosine similarity of a row and its neighbour. */
   readonly neighbourSimilarity: number
+  /** Mean cosine similarity of the rows of a picture's two views. */
+  readonly viewSimilarity: number
+  /**
+   * Share of pictures whose two views have the same neighbour, 0 to 1: how much neighbours mean, as
+   * far as the bank can tell without labels.
+   */
+  readonly neighbourAgreement: number
   /** Share of different bank rows among the neighbours, 0 to 1; low means collapse. */
   readonly uniqueNeighbours: number
   /** Share of neighbours that are the same picture's older embedding, 0 to 1. */

@@ -64,6 +64,7 @@ export {
   CosineWarmupScheduler,
   clipGradNorm,
   LARS,
+  Muon,
   Optimizer,
   type ParameterGroup,
   SGD,

@@ -16,7 +16,7 @@ export interface ParameterGroup {
 }
 
 interface Rule {
-  readonly name: 'sgd' | 'lars' | 'adamw'
+  readonly name: 'sgd' | 'lars' | 'adamw' | 'muon'
   readonly lr: number
   readonly weightDecay: number
   readonly momentum?: number
@@ -100,6 +100,20 @@ export class AdamW extends Optimizer {
     options: { lr?: number; weightDecay?: number } = {},
   ) {
     super(params, { name: 'adamw', lr: 1e-3, weightDecay: 0.01, ...options })
+  }
+}
+
+/**
+ * Muon (Jordan et al. 2024; `torch.optim.Muon` for convolutions, in float32): the momentum of each
+ * convolution's weight, as a matrix, is replaced by its orthogonal factor. Parameters of other
+ * shapes, and a first convolution of at most 3 channels, are AdamW's at a twentieth of `lr`.
+ */
+export class Muon extends Optimizer {
+  constructor(
+    params: readonly Tensor[] | readonly ParameterGroup[],
+    options: { lr?: number; momentum?: number; weightDecay?: number } = {},
+  ) {
+    super(params, { name: 'muon', lr: 0.02, momentum: 0.9, weightDecay: 0, ...options })
   }
 }
 

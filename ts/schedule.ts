@@ -1,4 +1,4 @@
-/** What changes from step to step: the learning rate and the source of the positives. */
+/** The learning rate from step to step. */
 
 import type { FittedConfig } from './config.js'
 import { native } from './native.js'
@@ -9,17 +9,4 @@ export function learningRate(config: FittedConfig, step: number, steps: number):
   const warmupSteps = Math.min(steps, Math.round((warmupEpochs / epochs) * steps))
   if (config.schedule === 'constant' && step >= warmupSteps) return lr
   return native.cosineWarmupSchedule(step, { maxSteps: steps, warmupSteps, warmupStart, lr, lrEnd })
-}
-
-/**
- * Where the positives of step `step` come from: the other view itself during the neighbour warm-up,
- * when the bank's neighbours are mostly of another class, and the bank from then on.
- */
-export function positiveOf(
-  { neighbours, neighbourWarmup }: FittedConfig,
-  step: number,
-  steps: number,
-): 'bank' | 'view' | 'random' {
-  if (neighbours === 'none' || step < neighbourWarmup * steps) return 'view'
-  return neighbours
 }

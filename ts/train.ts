@@ -12,10 +12,11 @@ import { isolation, type RunOptions, trainInChild } from './isolate.js'
 import { loadBatches } from './loader.js'
 import type { BadPicture } from './native.js'
 import { batches, epochOrder, pick } from './sampler.js'
-import { learningRate, positiveOf } from './schedule.js'
+import { learningRate } from './schedule.js'
 import { precisionOf } from './session.js'
 import { BadPictures } from './train/bad-pictures.js'
 import { Clock } from './train/clock.js'
+import { NeighbourWarmup } from './train/neighbour-warmup.js'
 import { type Prepared, prepare } from './train/prepare.js'
 import { addStep, healthOf, meansOf, noSums, type Sums } from './train/sums.js'
 import { TrainRun } from './train/train-run.js'
@@ -57,6 +58,7 @@ class Training {
   readonly #clock: Clock = new Clock()
   readonly #bad: BadPictures
   readonly #steps: number
+  readonly #neighbourWarmup: NeighbourWarmup
   /** Finished epochs, finished steps, and those of the epoch under way. */
   #epoch = 0
   #step = 0
@@ -74,6 +76,7 @@ class Training {
     this.#steps = prepared.config.epochs * prepared.stepsPerEpoch
     const before = prepared.restored?.metadata
     const { directory, config, dataset } = prepared
+    this.#neighbourWarmup = new NeighbourWarmup(config, this.#steps, before?.neighbourWarmup)
     this.#bad = new BadPictures(directory, config, dataset.length, before?.bad ?? [])
     if (before !== undefined) {
       this.#epoch = before.epoch
@@ -122,11 +125,12 @@ class Training {
       this.#clock.gotBatch()
       this.#skip(batch.bad)
       const lr = learningRate(config, this.#step, this.#steps)
-      const positive = positiveOf(config, this.#step, this.#steps)
+      const positive = this.#neighbourWarmup.positive(this.#step)
       const numbers = await session
         .step(batch, { lr, positive })
         .catch((error) => this.#explain(error))
       addStep(this.#sums, numbers)
+      this.#neighbourWarmup.observe(numbers)
       this.#step += 1
       this.#stepInEpoch += 1
       this.#clock.finishedStep(batch.length)
@@ -225,6 +229,7 @@ class Training {
       step: this.#step,
       stepInEpoch: this.#stepInEpoch,
       sums: this.#sums,
+      neighbourWarmup: this.#neighbourWarmup.state,
       loss: this.#loss,
       knnTop1: this.#knnTop1,
       evaluatedAt: this.#evaluatedAt,

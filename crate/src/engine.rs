@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{Builder, JoinHandle};
 
 use crate::error::{Error, Result};
+use crate::memory_cache;
 
 type Job = Box<dyn FnOnce() + Send>;
 
@@ -99,6 +100,7 @@ fn start() -> std::io::Result<Thread> {
     let closing = Arc::new(AtomicBool::new(false));
     let stop = Arc::clone(&closing);
     let handle = Builder::new().name("nnclr-engine".into()).spawn(move || {
+        memory_cache::enable();
         if let Some(count) = *lock(&THREADS) {
             tch::set_num_threads(count);
         }

@@ -13,6 +13,7 @@ pub mod error;
 pub mod eval;
 pub mod image;
 pub mod loader;
+pub mod memory_cache;
 pub mod nn;
 pub mod optim;
 pub mod pixels;

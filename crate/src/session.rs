@@ -7,6 +7,7 @@ use tch::{Device, Kind, Tensor};
 use crate::checkpoint;
 use crate::error::{Error, Result};
 use crate::loader::Batch;
+use crate::memory_cache;
 use crate::nn::{Loss, MemoryBank, Nnclr, NnclrOptions};
 use crate::optim::{Optimizer, Rule};
 use crate::pixels;
@@ -69,6 +70,8 @@ pub struct Session {
     pub bank: MemoryBank,
     optimizer: Optimizer,
     options: SessionOptions,
+    /// Whether the last batch was embedded, not trained on.
+    embedding: bool,
 }
 
 impl Session {
@@ -90,7 +93,7 @@ impl Session {
             options.weight_decay,
             options.exclude_norms,
         )?;
-        Ok(Self { model, bank, optimizer, options })
+        Ok(Self { model, bank, optimizer, options, embedding: false })
     }
 
     /// One training step on a batch of two views.
@@ -98,6 +101,7 @@ impl Session {
         if batch.views.len() != 2 {
             return Err(Error::shape("batch", format!("{} views", batch.views.len()), "2 views"));
         }
+        self.turn_to(false);
         let samples: Vec<i64> = batch.indices.iter().map(|&index| i64::from(index)).collect();
         let labels: Option<Vec<i64>> =
             batch.labels.as_ref().map(|labels| labels.iter().map(|&l| i64::from(l)).collect());
@@ -112,10 +116,11 @@ impl Session {
     }
 
     /// Backbone features `[N, feature_dim]` of a batch's first view, in evaluation mode, row-major.
-    pub fn embed(&self, batch: &Batch) -> Result<Vec<f32>> {
+    pub fn embed(&mut self, batch: &Batch) -> Result<Vec<f32>> {
         if batch.indices.is_empty() {
             return Ok(Vec::new());
         }
+        self.turn_to(true);
         tch::no_grad(|| {
             let features = self.model.backbone.forward(&self.input(batch, 0)?, false)?;
             let features = features.f_to_kind(Kind::Float)?.f_to_device(Device::Cpu)?;
@@ -141,6 +146,14 @@ impl Session {
     /// Takes a checkpoint over and returns its metadata.
     pub fn load(&mut self, path: &Path) -> Result<String> {
         checkpoint::load(path, &self.model, &self.optimizer, &mut self.bank)
+    }
+
+    /// Training and embedding ask for blocks of other sizes: those of one would lie idle in the other.
+    fn turn_to(&mut self, embedding: bool) {
+        if self.embedding != embedding {
+            memory_cache::empty();
+            self.embedding = embedding;
+        }
     }
 
     /// A view in the dtype that activations have.

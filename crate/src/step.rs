@@ -51,6 +51,11 @@ pub struct StepStats {
     pub lr: f64,
     /// Mean cosine similarity of z and its neighbour.
     pub neighbour_similarity: f64,
+    /// Mean cosine similarity of the two z of a sample.
+    pub view_similarity: f64,
+    /// Share of samples whose two z have the same neighbour: what the bank says without labels about
+    /// how much its neighbours mean.
+    pub neighbour_agreement: f64,
     /// Distinct neighbours over queries, 0..1.
     pub unique_neighbours: f64,
     /// Share of neighbours that are an older view of the same sample.
@@ -77,7 +82,7 @@ pub fn step(
     hyper: Hyper,
 ) -> Result<StepStats> {
     let statistics = Statistics::of(model)?;
-    let Pass { loss, value, neighbours, z1 } = match pass(model, bank, views, hyper) {
+    let Pass { loss, value, neighbours, z: [z0, z1] } = match pass(model, bank, views, hyper) {
         Ok(pass) => pass,
         Err(error) => {
             statistics.restore()?;
@@ -90,6 +95,7 @@ pub fn step(
     optimizer.step(hyper.lr)?;
 
     let mut stats = StepStats { loss: value, lr: hyper.lr, ..health(bank, &neighbours, views)? };
+    stats.view_similarity = view_similarity(&z0, &z1)?;
     stats.feature_std = spread(&z1)?;
     bank.push(&z1, views.samples, views.labels)?;
     stats.bank_filled = bank.filled();
@@ -101,7 +107,7 @@ struct Pass {
     loss: Tensor,
     value: f64,
     neighbours: [Neighbours; 2],
-    z1: Tensor,
+    z: [Tensor; 2],
 }
 
 fn pass(model: &Nnclr, bank: &MemoryBank, views: &Views<'_>, hyper: Hyper) -> Result<Pass> {
@@ -127,7 +133,7 @@ fn pass(model: &Nnclr, bank: &MemoryBank, views: &Views<'_>, hyper: Hyper) -> Re
         let context = format!(" (learning rate {})", hyper.lr);
         return Err(Error::Diverged { subject: "the loss".into(), value, context });
     }
-    Ok(Pass { loss, value, neighbours, z1 })
+    Ok(Pass { loss, value, neighbours, z: [z0, z1] })
 }
 
 /// Each running statistic of a network beside its value: a forward pass moves them before anybody
@@ -167,16 +173,24 @@ fn health(bank: &MemoryBank, neighbours: &[Neighbours; 2], views: &Views<'_>) ->
         }
     }
     let queries = rows.len() as f64;
+    let (first, second) = rows.split_at(views.samples.len());
+    let agreeing = first.iter().zip(second).filter(|(a, b)| a == b).count();
     rows.sort_unstable();
     rows.dedup();
     Ok(StepStats {
         neighbour_similarity: similarity,
+        neighbour_agreement: 2.0 * agreeing as f64 / queries,
         unique_neighbours: rows.len() as f64 / queries,
         self_neighbour_rate: same_sample as f64 / queries,
         neighbour_age: age as f64 / queries,
         same_class_rate: views.labels.map(|_| same_class as f64 / queries),
         ..StepStats::default()
     })
+}
+
+fn view_similarity(z0: &Tensor, z1: &Tensor) -> Result<f64> {
+    let similarity = Tensor::f_cosine_similarity(z0, z1, 1, 1e-8)?;
+    Ok(similarity.f_mean(Kind::Double)?.f_double_value(&[])?)
 }
 
 fn spread(z: &Tensor) -> Result<f64> {

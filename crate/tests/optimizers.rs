@@ -19,6 +19,18 @@
 //! run(lambda ws: A(ws, lr=.1, weight_decay=.01))
 //! run(lambda ws: A([{'params': [ws[0]], 'weight_decay': .3}, {'params': [ws[1]], 'weight_decay': 0.}],
 //!                  lr=.05, betas=(.8, .95), eps=1e-3))
+//! def orthogonal(G, a=3.4445, b=-4.7750, c=2.0315):  # of a tall matrix, as Muon's authors write it
+//!     X = G.T / (G.norm() + 1e-7)
+//!     for _ in range(5): A = X @ X.T; X = a * X + (b * A + c * A @ A) @ X
+//!     return X.T
+//! ws = [torch.arange(24.).sin().reshape(6, 4, 1, 1).requires_grad_(), fresh()[1]]
+//! m = torch.zeros(6, 4); adam = A([ws[1]], lr=.05 * .05, weight_decay=.01)
+//! for k in range(4):
+//!     for w in ws: w.grad = None
+//!     loss(ws, k).backward(); g = ws[0].grad.reshape(6, 4); m.lerp_(g, .1)
+//!     u = orthogonal(g.lerp(m, .9)) * (6 / 4) ** .5
+//!     with torch.no_grad(): ws[0].mul_(1 - .05 * .01).sub_(.05 * u.reshape(6, 4, 1, 1))
+//!     adam.step()
 //! for most in (1., 100.):
 //!     ws = fresh(); loss(ws, 0).backward()
 //!     torch.nn.utils.clip_grad_norm_(ws, most), [w.grad.flatten().tolist() for w in ws]
@@ -184,6 +196,32 @@ fn adamw_with_other_betas_and_a_decay_for_each_group_is_pytorchs() {
 }
 
 #[test]
+fn muon_is_its_authors_on_convolutions_and_adamw_elsewhere() {
+    let kernel = Tensor::arange(24, (Kind::Double, tch::Device::Cpu)).sin();
+    let parameters =
+        [kernel.reshape([6, 4, 1, 1]).set_requires_grad(true), fresh()[1].shallow_clone()];
+    let named = ["kernel", "bias"].into_iter().zip(&parameters);
+    let named = named.map(|(name, w)| (name.to_owned(), w.shallow_clone()));
+    let rule = Rule::Muon { momentum: 0.9, adam_share: 0.05 };
+    let group = |_: &str, _: &Tensor| Group { weight_decay: 0.01, trust: false };
+    let mut optimizer = Optimizer::new(rule, named, group).unwrap();
+    for k in 0..4 {
+        parameters.iter().for_each(|w| w.shallow_clone().zero_grad());
+        backward(&parameters, k);
+        optimizer.step(0.05).unwrap();
+    }
+    let kernel = listed(&parameters[0].flatten(0, -1));
+    let of_kernel = [(0, -0.03473394903993395), (7, 0.5514968267153737), (23, -0.7853738356018747)];
+    for (place, expected) in of_kernel {
+        close(&kernel[place..=place], &[expected]);
+    }
+    assert!((kernel.iter().sum::<f64>() - 1.0358967327700026).abs() < 1e-12, "{kernel:?}");
+    close(&listed(&parameters[1]), &[0.09023454448397905, -0.1901890459504493]);
+    let names: Vec<String> = optimizer.state().into_iter().map(|(name, _)| name).collect();
+    assert_eq!(names, ["kernel.momentum", "bias.exp_avg", "bias.exp_avg_sq", "bias.step"]);
+}
+
+#[test]
 fn clipping_is_pytorchs() {
     let short: [&[f64]; 2] = [
         &[
@@ -237,6 +275,7 @@ fn settings_out_of_range_are_config_errors() {
         Rule::AdamW { betas: (1.0, 0.999), epsilon: 1e-8 },
         Rule::AdamW { betas: (0.9, -0.1), epsilon: 1e-8 },
         Rule::AdamW { betas: (0.9, 0.999), epsilon: f64::NAN },
+        Rule::Muon { momentum: 1.0, adam_share: 0.05 },
     ];
     for rule in rules {
         let made = Optimizer::new(rule, [], |_, _| Group { weight_decay: 0.0, trust: false });

@@ -196,3 +196,24 @@ fn a_loss_that_is_no_number_leaves_network_and_bank_as_they_were() {
     assert_eq!(bank.filled(), filled);
     assert!(is_finite(bank.rows()));
 }
+
+#[test]
+fn a_batch_large_enough_for_the_fast_convolutions_gives_the_loss_and_gradients_of_f64() {
+    let losses = [Kind::Float, Kind::Double].map(|kind| {
+        let (model, x) =
+            (network(kind, 1), [1, 2].map(|seed| normal(&[64, 3, 32, 32], kind, seed)));
+        let (mut bank, mut optimizer) = (bank(64, kind, false), optimizer(PLAIN, &model));
+        let hyper = Hyper { lr: 0.05, ..still(Positive::View) };
+        let samples: Vec<i64> = (0..64).collect();
+        // The second loss depends on every gradient of the first step.
+        [(); 2].map(|()| {
+            let x = x.each_ref().map(Tensor::shallow_clone);
+            let views = Views { x, samples: &samples, labels: None };
+            step(&model, &mut bank, &mut optimizer, &views, hyper).unwrap().loss
+        })
+    });
+    for (got, expected) in losses[0].iter().zip(&losses[1]) {
+        assert!((got - expected).abs() < 1e-5 * expected, "{losses:?}");
+    }
+    assert!((losses[1][0] - losses[1][1]).abs() > 1e-3, "{losses:?}");
+}

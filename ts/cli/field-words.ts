@@ -47,7 +47,8 @@ export const FIELD_GROUPS: readonly FieldGroup[] = [
       'memoryBank.size': 'number of past embeddings in which the neighbour is looked up',
       'memoryBank.warmup': 'start with random rows, or look only at rows that are filled',
       neighbours: "positive from the bank; 'none' (SimCLR) and 'random' are controls",
-      neighbourWarmup: 'share of all steps, at the start, without neighbours',
+      neighbourWarmup:
+        "share of all steps, at the start, without neighbours; 'auto': until they agree",
       loss: "'nt-xent' has 2N-1 negatives, 'paper' is N-way (equation 2)",
       temperature: 'temperature of the loss',
     },
@@ -64,7 +65,7 @@ export const FIELD_GROUPS: readonly FieldGroup[] = [
       lrEnd: 'learning rate at the end of the cosine',
       warmupEpochs: 'epochs of linear warm-up, at most a tenth of --epochs unless given',
       warmupStart: 'learning rate at the first step of the warm-up',
-      momentum: 'momentum of SGD and LARS',
+      momentum: 'momentum of SGD, LARS and Muon',
       weightDecay: 'weight decay',
       nesterov: 'Nesterov momentum',
       dropLast: "leave out an epoch's last, smaller batch",

@@ -103,10 +103,11 @@ export interface Settings {
   neighbours: 'bank' | 'none' | 'random'
   /**
    * Share of all steps at the start in which the other view itself is the positive: early
-   * neighbours are mostly of another class. @default 0.5. Range 0 to 1. No counterpart in the
-   * references (0).
+   * neighbours are mostly of another class. `'auto'` ends it when the neighbours of a picture's two
+   * views agree, at half of the steps at the latest. @default 0.5. Range 0 to 1. No counterpart in
+   * the references (0).
    */
-  neighbourWarmup: number
+  neighbourWarmup: number | 'auto'
   /**
    * `'nt-xent'` has 2N-1 negatives (lightly's `NTXentLoss`), `'paper'` is N-way (equation 2;
    * solo-learn's `nnclr_loss_func`). @default 'paper'.
@@ -114,8 +115,11 @@ export interface Settings {
   loss: 'nt-xent' | 'paper'
   /** Temperature of the loss. @default 0.2. Above 0, at most 100. Both: `temperature`. */
   temperature: number
-  /** Update rule. @default 'sgd'. solo-learn: `optimizer.name`. */
-  optimizer: 'sgd' | 'lars' | 'adamw'
+  /**
+   * Update rule; `'muon'` is Muon on the convolutions but the first, and AdamW at a twentieth of
+   * `lr` on the rest. @default 'sgd'. solo-learn: `optimizer.name`.
+   */
+  optimizer: 'sgd' | 'lars' | 'adamw' | 'muon'
   /**
    * Peak learning rate as applied. `'auto'` is `baseLr * batchSize / 256`. @default 'auto'.
    * Above 0, at most 1000. torch: `lr`.
@@ -143,7 +147,7 @@ export interface Settings {
    */
   warmupStart: number
   /**
-   * Momentum of SGD and LARS; AdamW has its own. @default 0.9. From 0 to below 1. torch: `momentum`.
+   * Momentum of SGD, LARS and Muon; AdamW has its own. @default 0.9. From 0 to below 1. torch: `momentum`.
    */
   momentum: number
   /**

@@ -10,6 +10,7 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { gunzip } from 'node:zlib'
 import { isAbort, NnclrError } from '../errors.js'
+import { syncFile } from '../run-directory/sync-file.js'
 import { filesOfTar } from './tar.js'
 
 const AUTHORS_PAGE = 'https://www.cs.toronto.edu/~kriz'
@@ -111,7 +112,7 @@ async function writeSynced(path: string, bytes: Uint8Array): Promise<void> {
   const file = await open(path, 'wx')
   try {
     await file.writeFile(bytes)
-    await file.sync()
+    await syncFile(file)
   } finally {
     await file.close()
   }

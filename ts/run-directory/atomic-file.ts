@@ -3,6 +3,7 @@
 import { open, rename, rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { NnclrError } from '../errors.js'
+import { syncFile } from './sync-file.js'
 
 /**
  * Writes a file by way of a temporary one in the same folder. After a crash or on a full disk the
@@ -16,7 +17,7 @@ export async function writeFileAtomic(path: string, text: string): Promise<void>
     const file = await open(temporary, 'w')
     try {
       await file.writeFile(text)
-      await file.sync()
+      await syncFile(file)
     } finally {
       await file.close()
     }
@@ -35,7 +36,7 @@ async function syncFolder(path: string): Promise<void> {
   if (process.platform === 'win32') return
   const folder = await open(path, 'r')
   try {
-    await folder.sync()
+    await syncFile(folder)
   } finally {
     await folder.close()
   }

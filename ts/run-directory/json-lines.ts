@@ -5,6 +5,7 @@
 
 import { type FileHandle, open } from 'node:fs/promises'
 import { NnclrError } from '../errors.js'
+import { syncContent } from './sync-file.js'
 
 /** An append-only file of JSON lines. */
 export class JsonLines {
@@ -42,7 +43,7 @@ export class JsonLines {
     await this.flush()
     try {
       const file = await this.#opened()
-      await file.datasync()
+      await syncContent(file)
       return (await file.stat()).size
     } catch (error) {
       throw NnclrError.io('write', this.path, error)

@@ -18,6 +18,8 @@ export function noSums(): Sums {
     steps: 0,
     loss: 0,
     neighbourSimilarity: 0,
+    viewSimilarity: 0,
+    neighbourAgreement: 0,
     uniqueNeighbours: 0,
     selfNeighbourRate: 0,
     neighbourAge: 0,
@@ -31,6 +33,8 @@ export function addStep(sums: Sums, step: StepNumbers): void {
   sums.steps += 1
   sums.loss += step.loss
   sums.neighbourSimilarity += step.neighbourSimilarity
+  sums.viewSimilarity += step.viewSimilarity
+  sums.neighbourAgreement += step.neighbourAgreement
   sums.uniqueNeighbours += step.uniqueNeighbours
   sums.selfNeighbourRate += step.selfNeighbourRate
   sums.neighbourAge += step.neighbourAge
@@ -47,6 +51,8 @@ export function meansOf(
   return {
     loss: sums.loss / n,
     neighbourSimilarity: sums.neighbourSimilarity / n,
+    viewSimilarity: sums.viewSimilarity / n,
+    neighbourAgreement: sums.neighbourAgreement / n,
     uniqueNeighbours: sums.uniqueNeighbours / n,
     selfNeighbourRate: sums.selfNeighbourRate / n,
     neighbourAge: sums.neighbourAge / n,
@@ -57,15 +63,6 @@ export function meansOf(
 
 /** A step's neighbour health as events show it. */
 export function healthOf(step: StepNumbers, bankSize: number): NeighbourHealth {
-  const { neighbourSimilarity, uniqueNeighbours, selfNeighbourRate, neighbourAge, featureStd } =
-    step
-  return {
-    neighbourSimilarity,
-    uniqueNeighbours,
-    selfNeighbourRate,
-    neighbourAge,
-    sameClassRate: step.sameClassRate,
-    featureStd,
-    bankFilled: step.bankFilled / bankSize,
-  }
+  const { loss: _loss, lr: _lr, bankFilled, ...health } = step
+  return { ...health, bankFilled: bankFilled / bankSize }
 }

@@ -28,7 +28,7 @@ pub struct ParameterGroup<'env> {
 /// The update rule and its numbers; which are read depends on the name.
 #[napi(object)]
 pub struct RuleOptions {
-    /// `sgd`, `lars` or `adamw`.
+    /// `sgd`, `lars`, `adamw` or `muon`.
     pub name: String,
     /// 0 = none.
     pub momentum: f64,

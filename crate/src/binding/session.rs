@@ -16,7 +16,7 @@ use crate::nn::NnclrOptions;
 use crate::optim::Rule;
 use crate::session::Precision;
 use crate::step::{Positive, StepStats};
-use crate::{checkpoint, device, session};
+use crate::{checkpoint, device, memory_cache, session};
 
 /// Everything that decides a session; complete, the defaults live in TypeScript.
 #[napi(object)]
@@ -39,7 +39,7 @@ pub struct SessionOptions {
     pub loss: String,
     /// Temperature of the loss.
     pub temperature: f64,
-    /// `sgd`, `lars` or `adamw`.
+    /// `sgd`, `lars`, `adamw` or `muon`.
     pub optimizer: String,
     /// 0 = none.
     pub momentum: f64,
@@ -92,6 +92,9 @@ impl SessionOptions {
     }
 }
 
+/// Muon's usual rate is 0.02 where AdamW's is 0.001.
+const MUON_ADAM_SHARE: f64 = 0.05;
+
 /// An update rule by name.
 pub(super) fn rule_of(
     name: &str,
@@ -103,7 +106,8 @@ pub(super) fn rule_of(
         "sgd" => Ok(Rule::Sgd { momentum, nesterov }),
         "lars" => Ok(Rule::Lars { momentum, nesterov, trust_coefficient }),
         "adamw" => Ok(Rule::ADAMW),
-        other => Err(Error::config("optimizer", other, "sgd, lars or adamw")),
+        "muon" => Ok(Rule::Muon { momentum, adam_share: MUON_ADAM_SHARE }),
+        other => Err(Error::config("optimizer", other, "sgd, lars, adamw or muon")),
     }
 }
 
@@ -116,6 +120,10 @@ pub struct StepNumbers {
     pub lr: f64,
     /// Mean cosine similarity of z and its neighbour.
     pub neighbour_similarity: f64,
+    /// Mean cosine similarity of the two z of a sample.
+    pub view_similarity: f64,
+    /// Share of samples whose two z have the same neighbour.
+    pub neighbour_agreement: f64,
     /// Distinct neighbours over queries, 0..1.
     pub unique_neighbours: f64,
     /// Share of neighbours that are an older view of the same sample.
@@ -138,6 +146,8 @@ impl From<StepStats> for StepNumbers {
             loss: stats.loss,
             lr: stats.lr,
             neighbour_similarity: stats.neighbour_similarity,
+            view_similarity: stats.view_similarity,
+            neighbour_agreement: stats.neighbour_agreement,
             unique_neighbours: stats.unique_neighbours,
             self_neighbour_rate: stats.self_neighbour_rate,
             neighbour_age: stats.neighbour_age,
@@ -312,6 +322,7 @@ fn release(slot: &Slot) {
     let slot = Arc::clone(slot);
     let job = move || {
         drop(lock(&slot).take());
+        memory_cache::empty();
         Ok(())
     };
     engine::submit("dispose", job, |_| {});

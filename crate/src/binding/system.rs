@@ -9,7 +9,7 @@ use napi_derive::napi;
 use super::promise::on_engine;
 use super::to_napi;
 use crate::optim::schedule::{Schedule, cosine_warmup};
-use crate::{checkpoint, device};
+use crate::{checkpoint, device, engine, memory_cache};
 
 /// What a bug report needs of the native side.
 #[napi(object)]
@@ -73,7 +73,17 @@ fn cpu_features() -> Vec<&'static str> {
 /// Whether the processor multiplies bf16 in hardware, which is what makes bf16 faster than f32.
 #[napi]
 pub fn has_fast_bf16() -> bool {
-    cpu_features().contains(&"avx512bf16")
+    device::has_fast_bf16()
+}
+
+/// Gives memory that freed tensors left back to the system, after the calls queued so far.
+#[napi]
+pub fn empty_cache() {
+    let job = || {
+        memory_cache::empty();
+        Ok(())
+    };
+    engine::submit("emptying the cache", job, |_| {});
 }
 
 /// Reads and verifies a checkpoint without taking it over; resolves with its metadata.

@@ -74,7 +74,7 @@ impl NativeTensor {
     #[napi(factory)]
     pub fn from_array(
         env: Env,
-        data: Numbers,
+        #[napi(ts_arg_type = "Float32Array | Float64Array | BigInt64Array")] data: Numbers,
         shape: Vec<i64>,
         device: String,
         requires_grad: bool,

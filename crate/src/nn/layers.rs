@@ -7,6 +7,7 @@ use tch::{Kind, Tensor};
 
 use super::small_map;
 use super::store::{Init, Scope};
+use super::winograd;
 use crate::error::{Error, Result};
 
 /// `nn.Conv2d` without bias.
@@ -34,10 +35,15 @@ impl Conv {
     /// `[N, C, H, W] -> [N, C', H', W']`
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let weight = in_kind(&self.weight, x.kind())?;
-        if weight.size()[2] == 3
-            && let Some(y) = small_map::conv3x3(x, &weight, self.stride)?
-        {
-            return Ok(y);
+        if weight.size()[2] == 3 {
+            if let Some(y) = small_map::conv3x3(x, &weight, self.stride)? {
+                return Ok(y);
+            }
+            if self.stride == 1
+                && let Some(y) = winograd::conv3x3(x, &weight)?
+            {
+                return Ok(y);
+            }
         }
         let (stride, padding) = ([self.stride; 2], [self.padding; 2]);
         Ok(x.f_conv2d(&weight, None::<&Tensor>, stride, padding, [1, 1], 1)?)

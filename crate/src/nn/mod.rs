@@ -2,6 +2,7 @@
 
 pub mod head;
 pub mod layers;
+mod memory;
 pub mod memory_bank;
 mod nearest;
 pub mod nnclr;
@@ -9,6 +10,8 @@ pub mod nt_xent;
 pub mod resnet;
 mod small_map;
 pub mod store;
+mod threads;
+mod winograd;
 
 pub use head::Head;
 pub use memory_bank::{MemoryBank, Neighbours};

@@ -3,6 +3,7 @@
 mod adamw;
 mod clip;
 mod lars;
+mod muon;
 pub mod schedule;
 mod sgd;
 
@@ -50,11 +51,21 @@ pub enum Rule {
         /// Added to the divisor; PyTorch's is 1e-8.
         epsilon: f64,
     },
+    /// Muon on the convolutions' weights but the first, AdamW as PyTorch sets it up on the rest.
+    Muon {
+        /// 0 = none; always in Nesterov's form.
+        momentum: f64,
+        /// AdamW's learning rate as a share of Muon's.
+        adam_share: f64,
+    },
 }
+
+/// PyTorch's settings of AdamW.
+const ADAMW: adamw::Settings = adamw::Settings { betas: (0.9, 0.999), epsilon: 1e-8 };
 
 impl Rule {
     /// AdamW as PyTorch sets it up.
-    pub const ADAMW: Self = Self::AdamW { betas: (0.9, 0.999), epsilon: 1e-8 };
+    pub const ADAMW: Self = Self::AdamW { betas: ADAMW.betas, epsilon: ADAMW.epsilon };
 
     fn check(self) -> Result<()> {
         match self {
@@ -70,6 +81,11 @@ impl Rule {
                 }
                 if !(epsilon >= 0.0 && epsilon.is_finite()) {
                     return Err(Error::config("epsilon", epsilon, "a number from 0"));
+                }
+            }
+            Self::Muon { momentum, .. } => {
+                if !(0.0..1.0).contains(&momentum) {
+                    return Err(Error::config("momentum", momentum, "from 0 to below 1"));
                 }
             }
         }
@@ -161,6 +177,10 @@ impl Memory {
     fn new(rule: Rule, parameter: &Tensor) -> Result<Self> {
         match rule {
             Rule::AdamW { .. } => Ok(Self::Moments(Moments::new(parameter)?)),
+            Rule::Muon { .. } if !muon::applies(parameter) => {
+                Ok(Self::Moments(Moments::new(parameter)?))
+            }
+            Rule::Muon { .. } => Ok(Self::Momentum(tch::no_grad(|| parameter.f_zeros_like())?)),
             Rule::Sgd { momentum, .. } | Rule::Lars { momentum, .. } if momentum > 0.0 => {
                 Ok(Self::Momentum(tch::no_grad(|| parameter.f_zeros_like())?))
             }
@@ -183,9 +203,17 @@ impl Slot {
     fn update(&mut self, rule: Rule, gradient: &Tensor, lr: f64) -> Result<()> {
         let (step, momentum, nesterov) = match rule {
             Rule::AdamW { betas, epsilon } => {
-                let Memory::Moments(moments) = &mut self.memory else { return Ok(()) };
-                let settings = adamw::Settings { betas, epsilon };
-                return moments.update(&mut self.parameter, gradient, self.group, settings, lr);
+                return self.adamw(gradient, adamw::Settings { betas, epsilon }, lr);
+            }
+            Rule::Muon { momentum, adam_share } => {
+                let Memory::Momentum(buffer) = &mut self.memory else {
+                    return self.adamw(gradient, ADAMW, lr * adam_share);
+                };
+                let step = muon::direction(buffer, gradient, momentum)?;
+                // Decay apart from the gradient, as AdamW has it.
+                let _ = self.parameter.f_mul_scalar_(1.0 - lr * self.group.weight_decay)?;
+                let _ = self.parameter.f_sub_(&step.f_mul_scalar(lr)?)?;
+                return Ok(());
             }
             Rule::Sgd { momentum, nesterov } => {
                 (sgd::direction(&self.parameter, gradient, self.group)?, momentum, nesterov)
@@ -202,5 +230,10 @@ impl Slot {
         };
         let _ = self.parameter.f_sub_(&step.f_mul_scalar(lr)?)?;
         Ok(())
+    }
+
+    fn adamw(&mut self, gradient: &Tensor, settings: adamw::Settings, lr: f64) -> Result<()> {
+        let Memory::Moments(moments) = &mut self.memory else { return Ok(()) };
+        moments.update(&mut self.parameter, gradient, self.group, settings, lr)
     }
 }

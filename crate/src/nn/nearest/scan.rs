@@ -1,0 +1,159 @@
+//! One pass over blocks of similarities that keeps, for each query, the rows that may be its answer.
+
+use rayon::prelude::*;
+
+use crate::nn::threads;
+
+/// A similarity's dtype.
+pub trait Number: tch::kind::Element + Copy + PartialOrd + Send + Sync {
+    /// Below every similarity.
+    const LOWEST: Self;
+    /// No answer.
+    const NONE: Self;
+    /// Rounds.
+    fn of_f64(value: f64) -> Self;
+    /// `self - other`
+    fn minus(self, other: Self) -> Self;
+}
+
+macro_rules! number {
+    ($type:ty) => {
+        impl Number for $type {
+            const LOWEST: Self = <$type>::NEG_INFINITY;
+            const NONE: Self = <$type>::NAN;
+            fn of_f64(value: f64) -> Self {
+                value as $type
+            }
+            fn minus(self, other: Self) -> Self {
+                self - other
+            }
+        }
+    };
+}
+number!(f32);
+number!(f64);
+
+/// Values compared at once: a few vector registers.
+const LANES: usize = 16;
+/// Values whose greatest decides whether any of them is looked at.
+const GROUP: usize = 4 * LANES;
+/// Fewer values than this are not worth a second thread.
+const ALONE: usize = 1 << 16;
+
+/// What is known of one query so far.
+#[derive(Debug, Clone)]
+pub struct Query<T> {
+    best: T,
+    /// `best - margin`: whatever is below is no answer.
+    floor: T,
+    /// Rows not below the floor when they came, in order.
+    kept: Vec<(i64, T)>,
+}
+
+/// A pass over all rows, block by block.
+#[derive(Debug)]
+pub struct Scan<T> {
+    queries: Vec<Query<T>>,
+    margin: T,
+    /// Keep only rows above all before them: no other can be the first within the margin.
+    rising: bool,
+}
+
+impl<T: Number> Scan<T> {
+    /// `margin` below the best is as good as the best.
+    pub fn new(count: usize, margin: T, rising: bool) -> Self {
+        let query = Query { best: T::LOWEST, floor: T::LOWEST, kept: Vec::new() };
+        Self { queries: vec![query; count], margin, rising }
+    }
+
+    /// The similarities `[queries, B]` of rows `start..start + B`, row-major.
+    pub fn block<S: Copy + Send + Sync>(
+        &mut self,
+        values: &[S],
+        start: i64,
+        read: impl Fn(S) -> T + Copy + Send + Sync,
+    ) {
+        let Some(width) = values.len().checked_div(self.queries.len()).filter(|&w| w > 0) else {
+            return;
+        };
+        let (margin, rising) = (self.margin, self.rising);
+        let work = |(query, values): (&mut Query<T>, &[S])| {
+            query.look(values, start, margin, rising, read);
+        };
+        if values.len() < ALONE {
+            self.queries.iter_mut().zip(values.chunks_exact(width)).for_each(work);
+        } else {
+            threads::install(|| {
+                self.queries.par_iter_mut().zip(values.par_chunks_exact(width)).for_each(work);
+            });
+        }
+    }
+
+    /// Similarity and place of the first row within the margin of the best; not a number and 0 where
+    /// no similarity was a number.
+    pub fn firsts(&self) -> impl Iterator<Item = (T, i64)> {
+        self.queries.iter().map(|query| match query.candidates().next() {
+            Some((index, _)) => (query.best, index),
+            None => (T::NONE, 0),
+        })
+    }
+
+    /// What was found for each query.
+    pub fn queries(&self) -> &[Query<T>] {
+        &self.queries
+    }
+}
+
+impl<T: Number> Query<T> {
+    /// The rows within the margin of the best, in order.
+    pub fn candidates(&self) -> impl Iterator<Item = (i64, T)> {
+        self.kept.iter().copied().filter(|&(_, value)| value >= self.floor)
+    }
+
+    fn look<S: Copy>(
+        &mut self,
+        values: &[S],
+        start: i64,
+        margin: T,
+        rising: bool,
+        read: impl Fn(S) -> T,
+    ) {
+        for (group, values) in (0..).step_by(GROUP).zip(values.chunks(GROUP)) {
+            if greatest(values, &read) >= self.floor {
+                for (index, &value) in (start + group..).zip(values) {
+                    self.take(index, read(value), margin, rising);
+                }
+            }
+        }
+    }
+
+    /// One row; a similarity that is no number is never taken.
+    fn take(&mut self, index: i64, value: T, margin: T, rising: bool) {
+        if value > self.best {
+            self.best = value;
+            self.floor = value.minus(margin);
+        } else if rising || value < self.floor || value.partial_cmp(&value).is_none() {
+            return;
+        }
+        // Doubling keeps the pruning's cost below that of the pushes.
+        if self.kept.len() == self.kept.capacity() {
+            let floor = self.floor;
+            self.kept.retain(|&(_, value)| value >= floor);
+        }
+        self.kept.push((index, value));
+    }
+}
+
+/// Lane by lane, which vectorises; what is no number loses every comparison.
+fn greatest<S: Copy, T: Number>(values: &[S], read: impl Fn(S) -> T) -> T {
+    let greater = |a: T, b: T| if b > a { b } else { a };
+    let mut lanes = [T::LOWEST; LANES];
+    let whole = values.chunks_exact(LANES);
+    let rest = whole.remainder();
+    for values in whole {
+        for (lane, &value) in lanes.iter_mut().zip(values) {
+            *lane = greater(*lane, read(value));
+        }
+    }
+    rest.iter().map(|&value| read(value)).chain(lanes).fold(T::LOWEST, greater)
+}

@@ -1,0 +1,70 @@
+//! Values and both gradients against the library's convolution in f64.
+
+use super::*;
+
+fn random(shape: &[i64]) -> Tensor {
+    Tensor::randn(shape, (Kind::Float, Device::Cpu))
+}
+
+/// y, dx and dw.
+fn run(x: &Tensor, w: &Tensor, fast: bool) -> [Tensor; 3] {
+    let kind = if fast { Kind::Float } else { Kind::Double };
+    let leaf = |t: &Tensor| t.to_kind(kind).copy().set_requires_grad(true);
+    let (x, w) = (leaf(x), leaf(w));
+    let y = if fast {
+        autograd::conv(&x, &w).unwrap()
+    } else {
+        x.conv2d(&w, None::<&Tensor>, [1, 1], [1, 1], [1, 1], 1)
+    };
+    let g = Tensor::arange(y.numel() as i64, (kind, Device::Cpu)).sin().view_as(&y);
+    (&y * g).sum(kind).backward();
+    [y.detach(), x.grad(), w.grad()]
+}
+
+#[test]
+fn it_equals_the_convolution_and_its_gradients() {
+    tch::manual_seed(3);
+    // Whole tiles, tiles over the border, one row of tiles, several chunks.
+    for (n, c, o, h, w) in [
+        (3, 16, 32, 8, 8),
+        (2, 64, 16, 5, 7),
+        (5, 32, 48, 4, 4),
+        (1, 16, 16, 13, 4),
+        (9, 64, 64, 28, 30),
+    ] {
+        for channels_last in [true, false] {
+            let (x, weight) = (random(&[n, c, h, w]), random(&[o, c, 3, 3]));
+            let x = if channels_last { super::super::store::channels_last(&x).unwrap() } else { x };
+            let (fast, plain) = (run(&x, &weight, true), run(&x, &weight, false));
+            for (which, (fast, plain)) in ["y", "dx", "dw"].iter().zip(fast.iter().zip(&plain)) {
+                assert_eq!(fast.size(), plain.size());
+                let scale = plain.abs().max().double_value(&[]);
+                let deviation = (fast.to_kind(Kind::Double) - plain).abs().max().double_value(&[]);
+                println!("{which} {n}x{c}x{o} {h}x{w}: {:.1e}", deviation / scale);
+                assert!(deviation < 1e-5 * scale, "{which}: {deviation} of {scale}");
+            }
+        }
+    }
+}
+
+#[test]
+fn only_wanted_gradients_are_made_and_none_without_autograd() {
+    let (x, weight) = (random(&[4, 16, 8, 8]), random(&[16, 16, 3, 3]));
+    let y = autograd::conv(&x, &weight).unwrap();
+    assert!(!y.requires_grad());
+    let trained = weight.copy().set_requires_grad(true);
+    autograd::conv(&x, &trained).unwrap().sum(Kind::Float).backward();
+    assert!(trained.grad().defined() && !x.grad().defined());
+}
+
+#[test]
+fn what_would_not_gain_is_left_to_the_library() {
+    let weight = random(&[64, 64, 3, 3]);
+    let applies = |shape: &[i64], weight: &Tensor| applies(&random(shape), weight);
+    assert!(applies(&[64, 64, 8, 8], &weight));
+    assert!(!applies(&[63, 64, 8, 8], &weight));
+    assert!(!applies(&[1024, 64, 2, 2], &weight));
+    assert!(!applies(&[64, 3, 32, 32], &random(&[64, 3, 3, 3])));
+    assert!(!super::applies(&random(&[64, 64, 8, 8]).to_kind(Kind::Double), &weight));
+    assert!(!super::applies(&random(&[64, 64, 8, 8]).to_kind(Kind::BFloat16), &weight));
+}
