@@ -24,7 +24,9 @@ fn main() {
     for rpath in rpaths {
         println!("cargo:rustc-link-arg=-Wl,-rpath,{rpath}");
     }
-    println!("cargo:rustc-link-arg=-Wl,--no-as-needed");
+    if os == "linux" {
+        println!("cargo:rustc-link-arg=-Wl,--no-as-needed");
+    }
     println!("cargo:rustc-link-lib=torch_cpu");
     println!("cargo:rustc-link-lib=c10");
 }
@@ -33,13 +35,14 @@ fn main() {
 fn compile_csrc() {
     println!("cargo:rerun-if-changed=csrc");
     let Some(libtorch) = std::env::var_os("LIBTORCH") else {
-        return; // torch-sys has said what is missing.
+        return; // Set-up sets it; without it the link says what is missing.
     };
     let include = std::path::Path::new(&libtorch).join("include");
     cc::Build::new()
         .cpp(true)
         .std("c++17")
         .warnings(false)
+        .flag_if_supported("/EHsc")
         .include(&include)
         .include(include.join("torch/csrc/api/include"))
         .files(["csrc/caching_allocator.cpp", "csrc/custom_conv.cpp"])

@@ -21,7 +21,7 @@ export interface CheckpointMetadata {
   readonly stepInEpoch: number
   /** The epoch's sums so far, so that its means come out the same after a resume. */
   readonly sums: Sums
-  /** Whether neighbours are in use yet. */
+  /** From which step on neighbours are in use, and what decides it. */
   readonly neighbourWarmup: NeighbourWarmupState
   /** Mean loss of the last finished epoch, null before the first. */
   readonly loss: number | null

@@ -71,6 +71,6 @@ export {
 } from './optim.js'
 export { PRESET_NAMES, type PresetName, presets } from './presets.js'
 export { type SystemInfo, systemInfo } from './system-info.js'
-export { type DType, type Numbers, noGrad, synchronize, Tensor } from './tensor.js'
+export { type DType, emptyCache, type Numbers, noGrad, synchronize, Tensor } from './tensor.js'
 export type { TrainRun } from './train/train-run.js'
 export { train } from './train.js'

@@ -231,6 +231,14 @@ export function apply(
   return new Tensor(called(() => native.applyOp(siteOf(name), { name, ...settings }, handles)))
 }
 
+/**
+ * Queues giving the memory that freed tensors left back to the system (`torch.cuda.empty_cache`, for
+ * the CPU too). It is kept for the next tensors of the same sizes; `train` gives it back at its end.
+ */
+export function emptyCache(): void {
+  called(() => native.emptyCache())
+}
+
 /** Waits until every call so far has run. @throws NnclrError of one that failed without a result. */
 export function synchronize(): Promise<void> {
   return guarded(() => native.synchronize())

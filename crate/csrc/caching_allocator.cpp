@@ -6,8 +6,11 @@
 #include <c10/core/CPUAllocator.h>
 #include <c10/core/impl/alloc_cpu.h>
 
+#include <algorithm>
+#include <list>
 #include <map>
 #include <mutex>
+#include <new>
 #include <unordered_map>
 
 namespace {
@@ -16,6 +19,15 @@ namespace {
 constexpr size_t kSmallest = 256 << 10;
 // Sizes are rounded up to this, so that blocks fit more than one request.
 constexpr size_t kGranule = 64 << 10;
+
+// All blocks, used and kept, are at most a quarter more than were ever in use at once, and this: batches
+// of ever other sizes would otherwise each leave their blocks.
+constexpr size_t kSlack = 64 << 20;
+
+struct Block {
+  void* memory;
+  size_t size;
+};
 
 class CachingAllocator final : public c10::Allocator {
  public:
@@ -32,18 +44,20 @@ class CachingAllocator final : public c10::Allocator {
 
   // Gives everything that is not in use back to the system.
   void empty() {
-    std::multimap<size_t, void*> blocks;
+    std::list<Block> blocks;
     {
       const std::lock_guard<std::mutex> lock(mutex_);
-      blocks.swap(free_);
-      cached_ = 0;
+      blocks.swap(kept_);
+      by_size_.clear();
+      kept_bytes_ = 0;
+      most_used_ = used_bytes_;
     }
-    for (const auto& [size, block] : blocks) c10::free_cpu(block);
+    for (const Block& block : blocks) c10::free_cpu(block.memory);
   }
 
   size_t cached() {
     const std::lock_guard<std::mutex> lock(mutex_);
-    return cached_;
+    return kept_bytes_;
   }
 
   // Never destroyed: tensors may outlive static objects.
@@ -57,20 +71,32 @@ class CachingAllocator final : public c10::Allocator {
     const size_t size = (bytes + kGranule - 1) / kGranule * kGranule;
     {
       const std::lock_guard<std::mutex> lock(mutex_);
-      const auto found = free_.lower_bound(size);
+      const auto found = by_size_.lower_bound(size);
       // A much larger block would be missing elsewhere.
-      if (found != free_.end() && found->first <= size + size / 8) {
-        void* block = found->second;
-        cached_ -= found->first;
-        used_.emplace(block, found->first);
-        free_.erase(found);
-        return block;
+      if (found != by_size_.end() && found->first <= size + size / 8) {
+        const Block block = *found->second;
+        kept_.erase(found->second);
+        by_size_.erase(found);
+        kept_bytes_ -= block.size;
+        use(block);
+        return block.memory;
       }
     }
-    void* block = fresh(size);
+    const Block block{fresh(size), size};
     const std::lock_guard<std::mutex> lock(mutex_);
-    used_.emplace(block, size);
-    return block;
+    try {
+      use(block);
+    } catch (const std::bad_alloc&) {
+      c10::free_cpu(block.memory);
+      throw;
+    }
+    return block.memory;
+  }
+
+  void use(const Block& block) {
+    used_.emplace(block.memory, block.size);
+    used_bytes_ += block.size;
+    most_used_ = std::max(most_used_, used_bytes_);
   }
 
   void* fresh(size_t size) {
@@ -83,26 +109,52 @@ class CachingAllocator final : public c10::Allocator {
     }
   }
 
-  static void release(void* block) {
-    if (block == nullptr) return;
-    CachingAllocator& self = instance();
-    {
-      const std::lock_guard<std::mutex> lock(self.mutex_);
-      const auto found = self.used_.find(block);
-      if (found != self.used_.end()) {
-        self.cached_ += found->second;
-        self.free_.emplace(found->second, block);
-        self.used_.erase(found);
-        return;
-      }
+  static void release(void* memory) {
+    if (memory != nullptr && !instance().keep(memory)) c10::free_cpu(memory);
+  }
+
+  // False for a block that is not one of ours.
+  bool keep(void* memory) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    const auto found = used_.find(memory);
+    if (found == used_.end()) return false;
+    const Block block{memory, found->second};
+    used_.erase(found);
+    used_bytes_ -= block.size;
+    // This runs in destructors, also while memory is short: a block that cannot be kept is freed.
+    try {
+      kept_.push_back(block);
+      by_size_.emplace(block.size, std::prev(kept_.end()));
+    } catch (const std::bad_alloc&) {
+      if (!kept_.empty() && kept_.back().memory == memory) kept_.pop_back();
+      c10::free_cpu(memory);
+      return true;
     }
-    c10::free_cpu(block);
+    kept_bytes_ += block.size;
+    while (used_bytes_ + kept_bytes_ > most_used_ + most_used_ / 4 + kSlack) {
+      const Block oldest = kept_.front();
+      forget_oldest();
+      c10::free_cpu(oldest.memory);
+    }
+    return true;
+  }
+
+  void forget_oldest() {
+    const auto [first, last] = by_size_.equal_range(kept_.front().size);
+    by_size_.erase(std::find_if(
+        first, last, [&](const auto& entry) { return entry.second == kept_.begin(); }));
+    kept_bytes_ -= kept_.front().size;
+    kept_.pop_front();
   }
 
   std::mutex mutex_;
   std::unordered_map<void*, size_t> used_;
-  std::multimap<size_t, void*> free_;
-  size_t cached_ = 0;
+  size_t used_bytes_ = 0;
+  size_t most_used_ = 0;
+  // The oldest first.
+  std::list<Block> kept_;
+  std::multimap<size_t, std::list<Block>::iterator> by_size_;
+  size_t kept_bytes_ = 0;
 };
 
 }  // namespace

@@ -91,7 +91,12 @@ pub fn shut_down() {
 pub fn guard<T>(operation: &str, job: impl FnOnce() -> Result<T>) -> Result<T> {
     match catch_unwind(AssertUnwindSafe(job)) {
         Ok(result) => result.map_err(|error| error.during(operation)),
-        Err(payload) => Err(Error::from_panic(operation, payload.as_ref())),
+        Err(payload) => {
+            // tch's `no_grad` does not survive a panic: the thread would make no gradients ever after.
+            // SAFETY: sets a flag of this thread.
+            unsafe { torch_sys::at_grad_set_enabled(1) };
+            Err(Error::from_panic(operation, payload.as_ref()))
+        }
     }
 }
 

@@ -91,7 +91,10 @@ pub fn step(
     };
 
     model.store.zero_grad();
-    loss.f_backward()?;
+    if let Err(error) = loss.f_backward() {
+        statistics.restore()?;
+        return Err(error.into());
+    }
     optimizer.step(hyper.lr)?;
 
     let mut stats = StepStats { loss: value, lr: hyper.lr, ..health(bank, &neighbours, views)? };

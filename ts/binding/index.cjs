@@ -847,6 +847,7 @@ module.exports.Session = nativeBinding.Session
 module.exports.applyOp = nativeBinding.applyOp
 module.exports.clipGradNorm = nativeBinding.clipGradNorm
 module.exports.cosineWarmupSchedule = nativeBinding.cosineWarmupSchedule
+module.exports.emptyCache = nativeBinding.emptyCache
 module.exports.fence = nativeBinding.fence
 module.exports.hasFastBf16 = nativeBinding.hasFastBf16
 module.exports.loadTensors = nativeBinding.loadTensors

@@ -98,7 +98,7 @@ export declare class NativeOptimizer {
 /** A tensor to come; TypeScript's `Tensor` wraps it. */
 export declare class NativeTensor {
   /** A tensor of the given numbers, row-major. */
-  static fromArray(data: Numbers, shape: Array<number>, device: string, requiresGrad: boolean): NativeTensor
+  static fromArray(data: Float32Array | Float64Array | BigInt64Array, shape: Array<number>, device: string, requiresGrad: boolean): NativeTensor
   /** A view of a batch, normalised: `[N, 3, size, size]`. */
   static ofBatch(batch: Batch, view: number, device: string): NativeTensor
   /** Sizes. */
@@ -185,6 +185,9 @@ export declare function clipGradNorm(site: CallSite, parameters: Array<NativeTen
 
 /** The learning rate of a step (0 for the first): linear warm-up, then half a cosine. */
 export declare function cosineWarmupSchedule(step: number, options: ScheduleOptions): number
+
+/** Gives memory that freed tensors left back to the system, after the calls queued so far. */
+export declare function emptyCache(): void
 
 /** Resolves when every call so far has run, whatever came of it: the loader waits with it. */
 export declare function fence(): Promise<void>
@@ -341,7 +344,7 @@ export declare function readCheckpoint(path: string): Promise<string>
 
 /** The update rule and its numbers; which are read depends on the name. */
 export interface RuleOptions {
-  /** `sgd`, `lars` or `adamw`. */
+  /** `sgd`, `lars`, `adamw` or `muon`. */
   name: string
   /** 0 = none. */
   momentum: number
@@ -388,7 +391,7 @@ export interface SessionOptions {
   loss: string
   /** Temperature of the loss. */
   temperature: number
-  /** `sgd`, `lars` or `adamw`. */
+  /** `sgd`, `lars`, `adamw` or `muon`. */
   optimizer: string
   /** 0 = none. */
   momentum: number
@@ -424,6 +427,10 @@ export interface StepNumbers {
   lr: number
   /** Mean cosine similarity of z and its neighbour. */
   neighbourSimilarity: number
+  /** Mean cosine similarity of the two z of a sample. */
+  viewSimilarity: number
+  /** Share of samples whose two z have the same neighbour. */
+  neighbourAgreement: number
   /** Distinct neighbours over queries, 0..1. */
   uniqueNeighbours: number
   /** Share of neighbours that are an older view of the same sample. */

@@ -28,16 +28,18 @@ export interface NeighbourWarmupState {
 export class NeighbourWarmup {
   readonly #config: Pick<FittedConfig, 'neighbours' | 'neighbourWarmup'>
   readonly #steps: number
+  readonly #bankSize: number
   #agreement: number
   #since: number | null
 
   constructor(
-    config: Pick<FittedConfig, 'neighbours' | 'neighbourWarmup'>,
+    config: Pick<FittedConfig, 'neighbours' | 'neighbourWarmup' | 'memoryBank'>,
     steps: number,
     before: NeighbourWarmupState = { agreement: 0, since: null },
   ) {
     this.#config = config
     this.#steps = steps
+    this.#bankSize = config.memoryBank.size
     this.#agreement = before.agreement
     this.#since = before.since
   }
@@ -59,8 +61,10 @@ export class NeighbourWarmup {
     return this.#since === null ? 'view' : neighbours
   }
 
-  /** Takes in a finished step. */
-  observe({ neighbourAgreement }: Pick<StepNumbers, 'neighbourAgreement'>): void {
+  /** Takes in a finished step; among few rows two views agree by chance. */
+  observe(numbers: Pick<StepNumbers, 'neighbourAgreement' | 'bankFilled'>): void {
+    const { neighbourAgreement, bankFilled } = numbers
+    if (bankFilled < this.#bankSize) return
     this.#agreement += (neighbourAgreement - this.#agreement) / MEMORY
   }
 }

@@ -44,7 +44,8 @@ export function restoreSettings(
   notes: string[],
 ): ResolvedConfig {
   const before = recorded['config'] as Record<string, unknown>
-  const { data: _data, validation, ...rest } = before
+  // How that call began says nothing about this one.
+  const { data: _data, resume: _resume, overwrite: _overwrite, validation, ...rest } = before
   // A share and a folder's path can be told from config.json; other sets must be given again.
   const isTold = typeof validation === 'number' || typeof validation === 'string'
   const settings: Record<string, unknown> = isTold ? { ...rest, validation } : rest

@@ -4,23 +4,26 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rayon::ThreadPool;
 
+use crate::error::{Error, Result};
+
 static POOL: Mutex<Option<Arc<ThreadPool>>> = Mutex::new(None);
 
-/// Runs `work` where rayon's parallel iterators use the pool. Where no thread can be started, it runs
-/// in the caller's.
-pub fn install<R: Send>(work: impl FnOnce() -> R + Send) -> R {
-    match pool(tch::get_num_threads().max(1) as usize) {
-        Some(pool) => pool.install(work),
-        None => work(),
-    }
+/// Runs `work` where rayon's parallel iterators use the pool.
+pub fn install<R: Send>(work: impl FnOnce() -> R + Send) -> Result<R> {
+    Ok(pool(tch::get_num_threads().max(1) as usize)?.install(work))
 }
 
-fn pool(threads: usize) -> Option<Arc<ThreadPool>> {
+fn pool(threads: usize) -> Result<Arc<ThreadPool>> {
     let mut pool = POOL.lock().unwrap_or_else(PoisonError::into_inner);
-    if pool.as_ref().is_none_or(|pool| pool.current_num_threads() != threads) {
-        let name = |index| format!("nnclr-math-{index}");
-        let made = rayon::ThreadPoolBuilder::new().num_threads(threads).thread_name(name).build();
-        *pool = made.ok().map(Arc::new);
+    if let Some(pool) = pool.as_ref().filter(|pool| pool.current_num_threads() == threads) {
+        return Ok(Arc::clone(pool));
     }
-    pool.clone()
+    let name = |index| format!("nnclr-math-{index}");
+    let made = rayon::ThreadPoolBuilder::new().num_threads(threads).thread_name(name).build();
+    let made = Arc::new(made.map_err(|cause| Error::Torch {
+        operation: format!("starting {threads} threads"),
+        reason: cause.to_string(),
+    })?);
+    *pool = Some(Arc::clone(&made));
+    Ok(made)
 }

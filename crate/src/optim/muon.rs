@@ -1,5 +1,5 @@
 //! Muon (Jordan et al. 2024): the momentum of a convolution's weight, taken as a matrix, is replaced
-//! by the nearest matrix whose singular values are all about 1. `torch.optim.Muon` in f32.
+//! by the nearest matrix whose singular values are all about 1. As its authors write it, in f32.
 
 use tch::Tensor;
 
@@ -45,7 +45,10 @@ pub fn orthogonal(matrix: &Tensor) -> Result<Tensor> {
     let mut whole: Option<Tensor> = None;
     for _ in 0..ITERATIONS {
         let square = gram.f_matmul(&gram)?;
-        let step = (&identity * A).f_add_(&(&gram * B))?.f_add_(&(square * C))?;
+        let step = identity
+            .f_mul_scalar(A)?
+            .f_add_(&gram.f_mul_scalar(B)?)?
+            .f_add_(&square.f_mul_scalar(C)?)?;
         gram = step.f_matmul(&gram)?.f_matmul(&step)?;
         whole = Some(match whole {
             None => step,

@@ -8,10 +8,10 @@ use super::{BLOCK_ROWS, tie};
 use crate::error::Result;
 use crate::nn::memory::slice_of;
 
-/// bf16 keeps 8 bits: rounding moves a unit vector by at most 2^-9 of its length. By Cauchy-Schwarz
-/// the product of two such vectors moves by 2^-9 each, and once more when it is rounded itself; the
-/// last term covers squares and the f32 sum.
-const ERROR: f32 = 3.0 / 512.0 + 1.0 / 8192.0;
+/// bf16 keeps 8 bits: rounding moves a unit vector by at most 2^-8 of its length. By Cauchy-Schwarz
+/// the product of two such vectors moves by 2^-8 for each, and by 2^-9 when it, below 1, is rounded
+/// itself; the last term covers squares and the f32 sum.
+const ERROR: f32 = 5.0 / 512.0 + 1.0 / 8192.0;
 
 /// Candidates a query above which f32 throughout is as fast.
 const MOST_CANDIDATES: usize = 2048;
@@ -27,7 +27,7 @@ pub fn ranked(queries: &Tensor, rows: &Tensor) -> Result<Option<(Tensor, Tensor)
         let block = rows.f_narrow(0, start, BLOCK_ROWS.min(total - start))?;
         let products = coarse.f_matmul(&block.f_to_kind(Kind::BFloat16)?.f_tr()?)?;
         let bits: &[i16] = slice_of(&products)?;
-        scan.block(bits, start, |bits| f32::from_bits(u32::from(bits as u16) << 16));
+        scan.block(bits, start, |bits| f32::from_bits(u32::from(bits as u16) << 16))?;
         if scan.queries().iter().any(|query| query.candidates().nth(MOST_CANDIDATES).is_some()) {
             return Ok(None);
         }
@@ -39,12 +39,13 @@ pub fn ranked(queries: &Tensor, rows: &Tensor) -> Result<Option<(Tensor, Tensor)
         let mut exact = Scan::new(1, tie, true);
         for (index, _) in found.candidates() {
             let row = &row_values[index as usize * width..][..width];
-            exact.block(&[dot(query, row)], index, |value| value);
+            exact.block(&[dot(query, row)], index, |value| value)?;
         }
-        exact.firsts().next().unwrap_or((f32::NAN, 0))
+        Ok(exact.firsts().next().unwrap_or((f32::NAN, 0)))
     };
     let found = scan.queries().iter().zip(query_values.chunks_exact(width)).map(rank);
-    let (similarity, index): (Vec<f32>, Vec<i64>) = found.unzip();
+    let found = found.collect::<Result<Vec<(f32, i64)>>>()?;
+    let (similarity, index): (Vec<f32>, Vec<i64>) = found.into_iter().unzip();
     Ok(Some((Tensor::f_from_slice(&similarity)?, Tensor::f_from_slice(&index)?)))
 }
 

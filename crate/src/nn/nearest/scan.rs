@@ -2,6 +2,7 @@
 
 use rayon::prelude::*;
 
+use crate::error::Result;
 use crate::nn::threads;
 
 /// A similarity's dtype.
@@ -72,9 +73,9 @@ impl<T: Number> Scan<T> {
         values: &[S],
         start: i64,
         read: impl Fn(S) -> T + Copy + Send + Sync,
-    ) {
+    ) -> Result<()> {
         let Some(width) = values.len().checked_div(self.queries.len()).filter(|&w| w > 0) else {
-            return;
+            return Ok(());
         };
         let (margin, rising) = (self.margin, self.rising);
         let work = |(query, values): (&mut Query<T>, &[S])| {
@@ -82,11 +83,11 @@ impl<T: Number> Scan<T> {
         };
         if values.len() < ALONE {
             self.queries.iter_mut().zip(values.chunks_exact(width)).for_each(work);
-        } else {
-            threads::install(|| {
-                self.queries.par_iter_mut().zip(values.par_chunks_exact(width)).for_each(work);
-            });
+            return Ok(());
         }
+        threads::install(|| {
+            self.queries.par_iter_mut().zip(values.par_chunks_exact(width)).for_each(work);
+        })
     }
 
     /// Similarity and place of the first row within the margin of the best; not a number and 0 where

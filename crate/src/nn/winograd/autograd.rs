@@ -99,7 +99,7 @@ fn guarded(message: *mut c_char, work: impl FnOnce() -> Result<()>) -> bool {
     let text = match catch_unwind(AssertUnwindSafe(work)) {
         Ok(Ok(())) => return true,
         Ok(Err(error)) => error.to_string(),
-        Err(_) => "a panic in a convolution".to_owned(),
+        Err(payload) => Error::from_panic("convolution", payload.as_ref()).to_string(),
     };
     for (k, byte) in text.bytes().take(MESSAGE - 1).enumerate() {
         // SAFETY: C++ gives 512 bytes of zeros.

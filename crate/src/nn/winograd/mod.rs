@@ -108,7 +108,7 @@ fn transform(
     (first, count): (usize, usize),
     points: &mut Tensor,
     each: impl Fn(&[f32], Map, Points, Place) + Sync,
-) {
+) -> Result<()> {
     let tiles = count * map.tiles();
     let target = Points(points.data_ptr().cast(), POINTS * tiles * map.channels);
     let pictures = &values[first * map.len()..(first + count) * map.len()];
@@ -116,7 +116,7 @@ fn transform(
         pictures.par_chunks(map.len()).enumerate().for_each(|(index, picture)| {
             each(picture, map, target, Place { first: index * map.tiles(), tiles });
         });
-    });
+    })
 }
 
 /// Points to the pictures they belong to, by all threads.
@@ -132,8 +132,7 @@ fn restore(
         pictures.par_chunks_mut(map.len()).enumerate().for_each(|(index, picture)| {
             each(values, Place { first: index * map.tiles(), tiles }, map, picture);
         });
-    });
-    Ok(())
+    })
 }
 
 /// U = GgG' as `[36, O, C]`.
@@ -175,7 +174,7 @@ fn forward(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
     for (first, count) in plan.chunks() {
         let (mut v, mut m) =
             (plan.part(&all_v, count, plan.inputs)?, plan.part(&all_m, count, plan.outputs)?);
-        transform(values, plan.inputs, (first, count), &mut v, input_to_points);
+        transform(values, plan.inputs, (first, count), &mut v, input_to_points)?;
         m = v.f_bmm_out(&m, &kernel)?;
         let size = plan.outputs.len();
         restore(&m, plan.outputs, &mut target[first * size..][..count * size], points_to_output)?;
@@ -201,9 +200,9 @@ fn backward(
     for (first, count) in plan.chunks() {
         let mut dm = plan.part(&all_dm, count, plan.outputs)?;
         let mut v = plan.part(&all_v, count, plan.inputs)?;
-        transform(gradients, plan.outputs, (first, count), &mut dm, gradient_to_points);
+        transform(gradients, plan.outputs, (first, count), &mut dm, gradient_to_points)?;
         if let Some(du) = &mut du {
-            transform(values, plan.inputs, (first, count), &mut v, input_to_points);
+            transform(values, plan.inputs, (first, count), &mut v, input_to_points)?;
             let _ = du.f_baddbmm_(&dm.f_transpose(1, 2)?, &v)?;
         }
         if let Some(dx) = &mut dx {
