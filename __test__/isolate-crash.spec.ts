@@ -2,6 +2,8 @@ import { spawn } from 'node:child_process'
 import { join } from 'node:path'
 import test from 'ava'
 import { train } from '../ts/index.js'
+import { callInChild } from '../ts/isolate/host.js'
+import { ownTransport, type Transport } from '../ts/isolate/transport.js'
 import { listCheckpoints } from '../ts/run-directory.js'
 import { run as runProgram, start, wordsOf } from './fixtures-child.js'
 import {
@@ -60,6 +62,33 @@ test('a child above memoryLimitMB is ended, and the error says so', async (t) =>
   t.is(error.code, 'PROCESS')
   t.regex(error.message, /was ended: it used \d{3} MiB, memoryLimitMB allows 150/)
   t.is(error.process?.checkpoint, null)
+})
+
+test('what fails in the host after the start ends the child, and the call with it', async (t) => {
+  const failure = new Error('no listener for you')
+  const refuse = (): never => {
+    throw failure
+  }
+  const signal = Object.assign(new EventTarget(), { addEventListener: refuse, aborted: false })
+  const own = ownTransport()
+  let pid = 0
+  const transport: Transport = {
+    ...own,
+    start: async (request) => {
+      const child = await own.start(request)
+      pid = child.pid ?? 0
+      return child
+    },
+  }
+  const work = { job: 'embed', settings: {}, pictures: {} } as const
+  const call = {
+    ...work,
+    signal: signal as unknown as AbortSignal,
+    lastCheckpoint: async () => null,
+  }
+  await t.throwsAsync(callInChild(call, {}, transport), { is: failure })
+  t.true(pid > 0)
+  t.false(await isAlive(pid))
 })
 
 test('where the system has no more memory to give, the host gets an error and lives', async (t) => {

@@ -1,5 +1,3 @@
-import { fork } from 'node:child_process'
-import { EventEmitter } from 'node:events'
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { deserialize, serialize } from 'node:v8'
@@ -7,23 +5,14 @@ import test from 'ava'
 import type { DataInput, Dataset } from '../ts/data/dataset.js'
 import { openDataset } from '../ts/data/open-dataset.js'
 import { NnclrError } from '../ts/errors.js'
-import { CIFAR10, ImageFolder, type TrainEvent } from '../ts/index.js'
+import { CIFAR10, ImageFolder } from '../ts/index.js'
 import { dataOf, recordOfData } from '../ts/isolate/data-record.js'
-import {
-  type ElectronLike,
-  electronTransport,
-  ownElectron,
-  type UtilityProcessLike,
-} from '../ts/isolate/electron-transport.js'
 import { processError } from '../ts/isolate/ended.js'
 import { errorOf, recordOf } from '../ts/isolate/error-record.js'
 import { fittingFlags } from '../ts/isolate/node-transport.js'
 import { Joiner, type Piece, sendInPieces } from '../ts/isolate/pieces.js'
 import { childEntry, unpacked } from '../ts/isolate/transport.js'
-import { trainInChild } from '../ts/isolate.js'
-import { workerOf, writtenModule } from './fixtures-isolate.js'
 import { samples, writePictures } from './fixtures-pictures.js'
-import { tiny } from './fixtures-runs.js'
 import { temporaryFolder, touch } from './temporary-folder.js'
 
 /** Sends a message in clones, as a channel does; gives what arrives and the heaviest piece. */
@@ -149,8 +138,14 @@ test("a child gets the flags of this process's Node that fit another program", (
     '--test',
     '--input-type',
     'module',
+    '--test-timeout',
+    '5000',
+    '--test-name-pattern',
+    'a name',
+    '--inspect-brk',
   ]
   t.deepEqual(fittingFlags([...left, ...kept, ...more]), kept)
+  t.deepEqual(fittingFlags([...more, ...kept]), kept)
 })
 
 test("the child's program is found beside its parent's, outside Electron's archive", async (t) => {
@@ -163,57 +158,4 @@ test("the child's program is found beside its parent's, outside Electron's archi
   const error = t.throws(() => childEntry('file:///app/bundle/main.js')) as NnclrError
   t.is(error.code, 'IO')
   t.regex(error.message, /bundled/)
-})
-
-/** What Electron gives its utility processes, made of what Node gives its children. */
-const PARENT_PORT = `
-  import { EventEmitter } from 'node:events'
-  const port = new EventEmitter()
-  port.postMessage = (message) => process.send(message)
-  port.once('newListener', () => process.on('message', (data) => port.emit('message', { data })))
-  process.parentPort = port`
-
-/** Electron's main process as far as it is used here. */
-function fakeElectron(parentPort: string): ElectronLike & { readonly asked: string[] } {
-  const asked: string[] = []
-  const utilityProcess: ElectronLike['utilityProcess'] = {
-    fork: (path, args, { execArgv, ...options }) => {
-      asked.push(`fork ${options.serviceName}`)
-      const child = fork(path, args, {
-        ...options,
-        execArgv: [...process.execArgv, ...execArgv, `--import=${parentPort}`],
-        stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
-        serialization: 'advanced',
-      })
-      const post = (message: unknown): void => void child.send(message as object)
-      return Object.assign(new EventEmitter(), {
-        ...{ pid: child.pid, stdout: child.stdout, stderr: child.stderr, postMessage: post },
-        kill: () => child.kill(),
-        on: (event: 'message', use: (message: unknown) => void) => child.on(event, use),
-        once: (event: 'spawn' | 'exit', use: (code: number) => void) => child.once(event, use),
-      }) as UtilityProcessLike
-    },
-  }
-  return { asked, utilityProcess, app: { whenReady: async () => void asked.push('whenReady') } }
-}
-
-test("the messages are the same through Electron's interface", async (t) => {
-  t.is(ownElectron(), null)
-  const electron = fakeElectron(await writtenModule(t, PARENT_PORT))
-  const types: TrainEvent['type'][] = []
-  const out = await temporaryFolder(t)
-  const emit = ({ type }: TrainEvent): void => {
-    types.push(type)
-    // SIGTERM is for the child alone: it stops with a checkpoint, as the caller's signal would.
-    if (type === 'step') void workerOf(out).then((pid) => process.kill(pid, 'SIGTERM'))
-  }
-  const result = await trainInChild(
-    tiny(out, { epochs: 500 }),
-    {},
-    emit,
-    electronTransport(electron),
-  )
-  t.true(result.stopped && result.checkpoint !== null)
-  t.deepEqual([types[0], types.at(-1)], ['start', 'end'])
-  t.deepEqual(electron.asked, ['whenReady', 'fork nnclr'])
 })

@@ -164,6 +164,21 @@ test('settings that are wrong are told before a process is made', async (t) => {
   await failureOf(t, embed({ data: folder, checkpoint: folder }, { isolate: 'yes' } as object))
 })
 
+test('a signal that is none is told before a process is made', async (t) => {
+  const signal = { aborted: false } as unknown as AbortSignal
+  const noProcess = { isolate: { execArgv: ['--no-such-flag'] } }
+  const options = { data: samples(2), checkpoint: here.result.out, signal }
+  for (const call of [
+    () => embed(options, noProcess),
+    () => knn({ ...options, validation: 0.5 }, noProcess),
+    () => train(tiny(folder, { signal }), noProcess).then(),
+  ]) {
+    const error = await failureOf(t, call())
+    t.like(error, { code: 'CONFIG', subject: 'signal' })
+    t.is(error.issues[0]?.expected, 'an AbortSignal, or null')
+  }
+})
+
 test('a picture that cannot be sent is named', async (t) => {
   const data = [...samples(2), { path: 'a.png', label: () => 'red' }] as TrainConfig['data']
   const checkpoint = here.result.out

@@ -3,6 +3,8 @@
  * errors. The work and its memory are the child's; this process loads neither the addon nor libtorch.
  */
 
+import { show } from './config/check.js'
+import { schema } from './config/schema.js'
 import { resolveConfig, type TrainConfig } from './config.js'
 import type { Embedded, EmbedOptions, KnnOptions, KnnResult } from './embed.js'
 import { isAbort, NnclrError } from './errors.js'
@@ -70,12 +72,21 @@ async function withoutEvents(
   }
 }
 
-/** Settings apart from pictures and signal, which each go their own way. */
+/**
+ * Settings apart from pictures and signal, which each go their own way.
+ *
+ * @throws NnclrError CONFIG for a signal that is none: the child, which checks the settings, never
+ * sees it; what opening pictures throws.
+ */
 async function parted(
   given: TrainConfig | EmbedOptions,
 ): Promise<Pick<Call, 'settings' | 'pictures' | 'signal'>> {
   const pictures: Record<string, DataRecord> = {}
   const { signal = null, ...rest } = given
+  if (!schema.signal.accepts(signal)) {
+    const { expected } = schema.signal
+    throw NnclrError.config([{ field: 'signal', value: show(signal), expected }])
+  }
   const settings: Record<string, unknown> = rest
   for (const field of PICTURES) {
     const data = settings[field]

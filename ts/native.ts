@@ -49,8 +49,11 @@ function onFirstUse<T extends object>(make: () => T): T {
 }
 
 function open(): LoadedAddon {
-  // GNU OpenMP reads this when libtorch is loaded. Its threads otherwise spin while they wait for each
-  // other, which on cores shared with another program makes a step up to five times slower.
+  // Native code reads both variables. What a Worker sets it sees only with `env: SHARE_ENV`, which cannot
+  // be told from here: docs/embedding.md says what to set for the process.
+  //
+  // GNU OpenMP reads its own when libtorch is loaded. Its threads otherwise spin while they wait for
+  // each other, which on cores shared with another program makes a step up to five times slower.
   process.env['OMP_WAIT_POLICY'] ??= 'passive'
   applyCudaChoice()
   const addon = loadAddon()

@@ -38,8 +38,9 @@ export function watchMemory(port: ChildPort, limit: number): void {
     const used = process.memoryUsage.rss()
     if (used <= limit) return
     clearInterval(timer)
+    // Not as soon as it is sent: Electron does not tell when a message is handed to the system.
     setTimeout(endAtOnce, LOOK_MS)
-    void port.send({ type: 'memory', used }).then(endAtOnce)
+    void port.send({ type: 'memory', used })
   }, LOOK_MS)
   timer.unref()
 }

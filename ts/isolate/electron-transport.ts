@@ -4,7 +4,10 @@
  */
 
 import { createRequire } from 'node:module'
+import { finished } from 'node:stream/promises'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { ToChild, ToParent } from './messages.js'
+import { STREAMS_MS } from './output.js'
 import type { ChildHandle, ChildRequest, Transport } from './transport.js'
 
 /** What is used of Electron's `UtilityProcess`. */
@@ -65,9 +68,9 @@ export function electronTransport({ app, utilityProcess }: ElectronLike): Transp
 
 function handleOf(child: UtilityProcessLike, request: ChildRequest): Promise<ChildHandle> {
   child.on('message', (message) => request.onMessage(message as ToParent))
-  for (const stream of ['stdout', 'stderr'] as const) {
-    child[stream]?.on('data', (bytes: Buffer) => request.onOutput(bytes.toString('utf8'), stream))
-  }
+  const toTheirEnds = (['stdout', 'stderr'] as const).map((name) =>
+    readText(child[name], (text) => request.onOutput(text, name)),
+  )
   return new Promise((resolve) => {
     let pid = child.pid ?? null
     let isOver = false
@@ -87,11 +90,30 @@ function handleOf(child: UtilityProcessLike, request: ChildRequest): Promise<Chi
     })
     child.once('exit', (code) => {
       isOver = true
-      // Electron tells no signal; its code for one differs between systems.
-      setImmediate(() => request.onExit({ code, signal: null }))
       resolve(handle)
+      const ends = Promise.all(toTheirEnds.map((toItsEnd) => toItsEnd()))
+      void Promise.race([ends, sleep(STREAMS_MS, undefined, { ref: false })]).then(() => {
+        // Later than the messages of the same turn. Electron tells no signal; its code for one
+        // differs between systems.
+        setImmediate(() => request.onExit({ code, signal: null }))
+      })
     })
   })
+}
+
+/** Reads a stream; the function that it gives is for the exit, and reads on to the stream's end. */
+function readText(
+  stream: NodeJS.ReadableStream | null,
+  use: (text: string) => void,
+): () => Promise<void> {
+  stream?.setEncoding('utf8').on('data', use)
+  return async () => {
+    // Electron takes all listeners off the streams after its event, though text may be in them yet.
+    await null
+    stream?.off('data', use).on('data', use)
+    // A stream that breaks off has ended too.
+    if (stream !== null) await finished(stream, { writable: false }).catch(() => {})
+  }
 }
 
 function killAtOnce(pid: number): void {

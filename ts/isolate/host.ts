@@ -60,8 +60,8 @@ class IsolatedCall {
   #step = 0
   /** Resident bytes with which the child went over its limit. */
   #used: number | null = null
-  /** What could not be sent to the child. */
-  #unsendable: Error | null = null
+  /** What failed here and not in the child, for example something that could not be sent to it. */
+  #failure: unknown = null
 
   constructor(call: Call, options: IsolateOptions) {
     this.#call = call
@@ -93,7 +93,12 @@ class IsolatedCall {
           signal?.addEventListener('abort', abort)
           await this.#start(this.#child)
         }
-        begin().catch(reject)
+        begin().catch((error: unknown) => {
+          if (this.#child === null) return reject(error)
+          // The call settles when the child is gone, as ever.
+          this.#failure = error
+          end()
+        })
       })
     } finally {
       signal?.removeEventListener('abort', abort)
@@ -105,7 +110,7 @@ class IsolatedCall {
   /** What the caller gets. */
   async outcome(exit: ProcessExit): Promise<unknown> {
     const { signal, lastCheckpoint } = this.#call
-    if (this.#unsendable !== null) throw this.#unsendable
+    if (this.#failure !== null) throw this.#failure
     if (this.#answer?.type === 'result') return this.#answer.result
     if (this.#answer?.type === 'error') {
       const { error } = this.#answer
@@ -137,8 +142,7 @@ class IsolatedCall {
     try {
       await sendInPieces(child, message)
     } catch (error) {
-      this.#unsendable = explainUnsendable(message, error)
-      child.kill()
+      throw explainUnsendable(message, error)
     }
   }
 

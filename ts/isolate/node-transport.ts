@@ -2,19 +2,15 @@
 
 import { type ChildProcess, fork, type Serializable } from 'node:child_process'
 import type { ToChild, ToParent } from './messages.js'
+import { STREAMS_MS } from './output.js'
 import type { ChildHandle, ChildRequest, Transport } from './transport.js'
 
 /** Flags that would run another program, end at once, or contend for the inspector's port. */
 const UNFIT =
   /^(-[epcih]|-pe|--(eval|print|check|interactive|help|version|input-type|inspect|debug-port|watch|test|build-snapshot|run)\b.*)$/
-/** Of these, the ones whose value may be the next word. */
-const WITH_VALUE =
-  /^(-e|-p|-pe|--eval|--print|--input-type|--inspect-port|--debug-port|--watch-path|--run)$/
 
 /** Events after which nothing more comes; the last two may come before the first or after it. */
 const LAST = ['exit', 'disconnect', 'close'] as const
-/** A grandchild may hold the streams open: so long they are waited for, in ms. */
-const STREAMS_MS = 1000
 
 /** Node's `fork`. */
 export function nodeTransport(): Transport {
@@ -23,8 +19,12 @@ export function nodeTransport(): Transport {
 
 /** Node's flags that are as good for another program. */
 export function fittingFlags(execArgv: readonly string[]): string[] {
-  const isValue = (i: number): boolean => WITH_VALUE.test(execArgv[i - 1] ?? '')
-  return execArgv.filter((flag, i) => !UNFIT.test(flag) && !isValue(i))
+  let isUnfit = false
+  return execArgv.filter((word) => {
+    // A word without a dash is the value of the flag before it, and goes with it.
+    if (word.startsWith('-')) isUnfit = UNFIT.test(word)
+    return !isUnfit
+  })
 }
 
 async function start(request: ChildRequest): Promise<ChildHandle> {

@@ -2,6 +2,9 @@
 
 import process from 'node:process'
 
+/** A grandchild may hold the streams open: so long they are waited for after the exit, in ms. */
+export const STREAMS_MS = 1000
+
 /** Lines of stderr that are kept. */
 const LINES = 20
 /** Characters of them that are kept. */
