@@ -1,5 +1,5 @@
-// What is packed and released: the manifests agree, nothing of the building machine goes along, order and words.
-import { spawnSync } from 'node:child_process'
+// What is packed: the manifests agree, and nothing of the building machine goes along.
+import { createHash } from 'node:crypto'
 import {
   existsSync,
   mkdirSync,
@@ -26,7 +26,8 @@ interface Manifest {
   devDependencies?: object
   dependencies?: Record<string, string>
   optionalDependencies?: Record<string, string>
-  nnclr?: { sizes: Record<string, number>; glibc?: string }
+  repository?: object
+  nnclr?: { sizes: Record<string, number>; sha256?: Record<string, string>; glibc?: string }
 }
 interface Crate {
   name: string
@@ -55,12 +56,7 @@ interface Scripts {
   stageAddon: (root: string, stage: string, platform: PackPlatform, version: string) => void
   libraryFiles: (platform: { system: string }) => string[]
   rpaths: (text: string) => string[]
-  section: (changelog: string, version: string) => string
-  dated: (changelog: string, version: string, date: string) => string
-  differences: (root: string, version: string) => { file: string; found: string }[]
-  checkVersion: (version: string) => void
-  packagesIn: (folder: string) => { name: string; version: string; path: string }[]
-  publishWords: (one: { path: string; version: string }) => string[]
+  stageLibtorch: (root: string, libtorch: string, stage: string, platform: PackPlatform) => void
 }
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url)).replace(/[/\\]$/, '')
@@ -69,10 +65,10 @@ const NAMES = [
   ...['platforms', 'elf', 'build-paths', 'crates', 'third-party', 'stage', 'macho'].map(
     (name) => `pack/${name}`,
   ),
-  ...['changelog', 'versions', 'publish'].map((name) => `release/${name}`),
 ]
 const modules = await Promise.all(NAMES.map((name) => import(join(ROOT, `scripts/${name}.mjs`))))
 const scripts = Object.assign({}, ...modules) as Scripts
+const LICENCES = ['GCC-exception-3.1.txt', 'GPL-3.0.txt', 'intel-simplified.txt']
 const onLinux = process.platform === 'linux' ? test : test.skip
 
 function temporary(t: { teardown: (undo: () => void) => void }): string {
@@ -86,6 +82,10 @@ function write(folder: string, files: Record<string, string>): void {
     mkdirSync(dirname(join(folder, name)), { recursive: true })
     writeFileSync(join(folder, name), text)
   }
+}
+
+function sha256Of(text: string): string {
+  return createHash('sha256').update(text).digest('hex')
 }
 
 function manifest(folder: string): Manifest {
@@ -224,67 +224,41 @@ test("libtorch's package has what is loaded and no headers", (t) => {
   )
 })
 
+test("libtorch's package has the hashes of its libraries and names the repository", (t) => {
+  const root = temporary(t)
+  const stage = temporary(t)
+  const platform = { name: 'linux-x64-gnu', system: 'linux-x64', built: true, target: '' }
+  const files = scripts.libraryFiles(platform)
+  const sha256 = Object.fromEntries(files.map((file) => [file, sha256Of(file)]))
+  const hashes = Object.entries(sha256).map(([file, hash]) => [file, { sha256: hash }])
+  const repository = { type: 'git', url: 'git+https://example.org/a/b.git' }
+  const licences = ['nvidia_cuda_runtime', 'nvidia_cuda_cupti', 'torch']
+  write(root, {
+    'package.json': JSON.stringify({ repository }),
+    'npm/libtorch-linux-x64-gnu/package.json': '{ "version": "1.0.0" }',
+    'npm/libtorch-linux-x64-gnu/README.md': 'read',
+    ...Object.fromEntries(LICENCES.map((name) => [`npm/licences/${name}`, name])),
+    'libtorch/manifest.json': JSON.stringify({ files: Object.fromEntries(hashes) }),
+    ...Object.fromEntries(files.map((file) => [`libtorch/${file}`, file])),
+    ...Object.fromEntries(
+      licences.map((name) => [`libtorch/${name}-1.0.dist-info/licenses/LICENSE`, name]),
+    ),
+  })
+  scripts.stageLibtorch(root, join(root, 'libtorch'), stage, platform)
+  const packed = manifest(stage)
+  t.deepEqual(packed.nnclr?.sha256, sha256)
+  t.deepEqual(packed.nnclr?.sizes, Object.fromEntries(files.map((file) => [file, file.length])))
+  t.deepEqual(packed.repository, repository)
+
+  write(root, { 'libtorch/torch/lib/libc10.so': 'another' })
+  t.throws(() => scripts.stageLibtorch(root, join(root, 'libtorch'), temporary(t), platform), {
+    message: /libc10\.so is not the wheel's/,
+  })
+})
+
 test("the search paths of a Mac's library are read from otool's words", (t) => {
   const command = (path: string) =>
     `          cmd LC_RPATH\n      cmdsize 48\n         path ${path} (offset 12)\n`
   const text = `Load command 16\n${command('@loader_path/../x')}Load command 17\n${command('/Users/me/a b')}`
   t.deepEqual(scripts.rpaths(text), ['@loader_path/../x', '/Users/me/a b'])
-})
-
-const CHANGELOG = `# Changelog
-
-## [1.1.0] - unreleased
-
-### Added
-
-- This.
-- That.
-
-## [1.0.0] - 2026-01-01
-
-- First.
-`
-
-test('the changelog gives a version its section and its date, once', (t) => {
-  t.is(scripts.section(CHANGELOG, '1.1.0'), '### Added\n\n- This.\n- That.')
-  t.throws(() => scripts.section(CHANGELOG, '1.2.0'), { message: /no section "## \[1\.2\.0\]"/ })
-  t.throws(() => scripts.section('## [2.0.0] - unreleased\n\n## [1.0.0]', '2.0.0'), {
-    message: /lists nothing/,
-  })
-  const dated = scripts.dated(CHANGELOG, '1.1.0', '2026-02-03')
-  t.true(dated.includes('## [1.1.0] - 2026-02-03\n\n### Added'))
-  t.throws(() => scripts.dated(dated, '1.1.0', '2026-02-04'), { message: /2026-02-03 already/ })
-  t.notThrows(() =>
-    scripts.section(readFileSync(join(ROOT, 'CHANGELOG.md'), 'utf8'), manifest(ROOT).version),
-  )
-})
-
-test('one version stands in every manifest and lockfile', (t) => {
-  const { version } = manifest(ROOT)
-  t.deepEqual(scripts.differences(ROOT, version), [])
-  const files = scripts.differences(ROOT, '99.0.0').map(({ file }) => file)
-  t.true(['package.json', 'Cargo.toml', 'Cargo.lock'].every((file) => files.includes(file)))
-  t.notThrows(() => scripts.checkVersion('1.2.3-rc.1'))
-  t.throws(() => scripts.checkVersion('v1.2'), { message: /"v1\.2", expected one like 1\.2\.3/ })
-})
-
-test('packages are published in the order in which they ask for each other', (t) => {
-  const folder = temporary(t)
-  const all = [
-    ['nnclr', '1.0.0'],
-    ['@nnclr/linux-x64-gnu', '1.0.0'],
-    ['@nnclr/libtorch-linux-x64-gnu', '2.13.0'],
-  ]
-  for (const [i, [name, version]] of all.entries()) {
-    write(folder, { 'package/package.json': JSON.stringify({ name, version }) })
-    const words = ['-czf', join(folder, `${i}.tgz`), '-C', folder, 'package']
-    t.is(spawnSync('tar', words).status, 0)
-  }
-  t.deepEqual(
-    scripts.packagesIn(folder).map(({ name }) => name),
-    ['@nnclr/libtorch-linux-x64-gnu', '@nnclr/linux-x64-gnu', 'nnclr'],
-  )
-  const words = (version: string) => scripts.publishWords({ path: 'a.tgz', version }).join(' ')
-  t.regex(words('1.0.0'), /^publish a\.tgz .*--provenance --tag latest/)
-  t.regex(words('1.0.0-rc.1'), /--tag next/)
 })

@@ -2,6 +2,7 @@
 //
 //     npm run test:packages                 all cases, about ten minutes
 //     npm run test:packages -- esbuild      those whose name holds the word, and the installations that others need
+//     npm run test:packages -- --tarballs DIR   of the tarballs in a folder, without packing this clone
 import { fileURLToPath } from 'node:url'
 import { main } from './test-packages/main.mjs'
 

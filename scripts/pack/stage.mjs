@@ -71,6 +71,7 @@ export function stageAddon(root, stage, platform, version) {
   writeFileSync(join(stage, file), bytes, { mode: 0o755 })
   if (process.platform === 'darwin') cleanMacAddon(join(stage, file))
   manifest.version = version
+  nameRepository(root, manifest)
   const glibc = process.platform === 'linux' ? neededGlibc(bytes) : null
   // The loader compares these before it opens the addon.
   manifest.nnclr = {
@@ -94,14 +95,18 @@ export function stageLibtorch(root, libtorch, stage, platform) {
   const libraries = libraryFiles(platform)
   const { files } = readJson(join(libtorch, 'manifest.json'))
   const sizes = {}
+  const sha256 = {}
   for (const file of libraries) {
     const path = join(libtorch, file)
-    if (fileSha256(path) !== files[file]?.sha256)
+    sha256[file] = fileSha256(path)
+    if (sha256[file] !== files[file]?.sha256)
       throw new Error(`${path} is not the wheel's: node scripts/setup.mjs --verify repairs it`)
     copy(path, join(stage, file), { link: true })
     sizes[file] = statSync(path).size
   }
-  manifest.nnclr = { sizes }
+  nameRepository(root, manifest)
+  // The loader compares the sizes; a release compares the hashes with what the registry has of this version.
+  manifest.nnclr = { sizes, sha256 }
   writeJson(join(stage, 'package.json'), manifest)
   copy(join(source, 'README.md'), join(stage, 'README.md'))
   writeLibtorchLicences(root, libtorch, stage, platform.system)
@@ -112,6 +117,12 @@ export function libraryFiles({ system }) {
   return pinsFor(system).libraries.filter(
     (file) => !file.includes('/include/') && !file.endsWith('/libtorch.so'),
   )
+}
+
+/** npm attests a package only when its own package.json names the repository. */
+function nameRepository(root, manifest) {
+  const { repository } = readJson(join(root, 'package.json'))
+  if (repository !== undefined) manifest.repository = repository
 }
 
 /** An empty folder. @param {string} folder */

@@ -14,8 +14,7 @@ export function section(changelog, version) {
     .slice(start + 1, end)
     .join('\n')
     .trim()
-  if (!text.includes('\n- '))
-    throw new Error(`the section [${version}] of CHANGELOG.md lists nothing`)
+  if (!/^- /m.test(text)) throw new Error(`the section [${version}] of CHANGELOG.md lists nothing`)
   return text
 }
 
@@ -31,4 +30,11 @@ export function dated(changelog, version, date) {
   const said = changelog.slice(at + heading.length, end)
   if (said !== 'unreleased') throw new Error(`CHANGELOG.md says [${version}] is of ${said} already`)
   return changelog.slice(0, at) + heading + date + changelog.slice(end)
+}
+
+/** Whether a version's heading has its date. @param {string} changelog @param {string} version */
+export function isDated(changelog, version) {
+  const heading = `## [${version}] - `
+  const line = changelog.split('\n').find((one) => one.startsWith(heading)) ?? ''
+  return /^\d{4}-\d{2}-\d{2}$/.test(line.slice(heading.length))
 }

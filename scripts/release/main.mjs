@@ -2,6 +2,7 @@
 // each system and publishes.
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { runSteps } from './run-steps.mjs'
 import { releaseSteps } from './steps.mjs'
 import { checkVersion } from './versions.mjs'
 
@@ -15,23 +16,10 @@ export function release(root, args) {
   const version = given ?? JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')).version
   checkVersion(version)
   console.log(`release: ${version}${dryRun ? ', a rehearsal: nothing is changed' : ''}`)
-  let stops = 0
-  for (const [i, { name, look, act }] of releaseSteps(root, version).entries()) {
-    console.log(`\n${i + 1}. ${name}`)
-    try {
-      console.log(indent(look()))
-      if (act && !dryRun) act()
-    } catch (error) {
-      console.log(indent(`STOP: ${error instanceof Error ? error.message : error}`))
-      stops += 1
-      if (!dryRun) return 1
-    }
-  }
+  const stops = runSteps(releaseSteps(root, version), { dryRun })
   if (dryRun)
     console.log(`\nrelease: rehearsed; a release would stop at ${stops} of the steps above`)
-  return 0
-}
-
-function indent(text) {
-  return text.replace(/^/gm, '   ')
+  else if (stops === 0) console.log(`\nrelease: v${version} is pushed; the workflow publishes it`)
+  else console.log('\nrelease: not released; the same command repeats it')
+  return dryRun || stops === 0 ? 0 : 1
 }

@@ -1,75 +1,25 @@
-// The steps of a release, in order. Each can be looked at without harm.
-import { spawnSync } from 'node:child_process'
-import { readFileSync, writeFileSync } from 'node:fs'
+// The steps of a release, in order: first what is checked, then what is written. Each can be looked at without harm.
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { neededGlibc } from '../pack/elf.mjs'
 import { packAll } from '../pack/main.mjs'
 import { PLATFORMS } from '../pack/platforms.mjs'
-import { npmCommand } from '../setup/packages.mjs'
 import { dated, section } from './changelog.mjs'
-import { packagesIn, publishWords } from './publish.mjs'
-import { differences, writeVersion } from './versions.mjs'
-
-/**
- * @typedef {object} Step
- * @property {string} name what it does
- * @property {() => string} look does no harm; says what is so or would be done, throws a reason to stop
- * @property {() => void} [act] does it
- */
+import { checkClean, command, git } from './commands.mjs'
+import { inOrder, readPackage } from './packages.mjs'
+import { publishAll } from './publish.mjs'
+import { repositoryUrl } from './repository.mjs'
+import { differences } from './versions.mjs'
+import { writingSteps } from './writing-steps.mjs'
 
 /**
  * @param {string} root @param {string} version
- * @returns {Step[]} in order
+ * @returns {import('./run-steps.mjs').Step[]} in order
  */
 export function releaseSteps(root, version) {
-  const read = (file) => readFileSync(join(root, file), 'utf8')
   const today = new Date().toISOString().slice(0, 10)
   return [
-    {
-      name: 'the work tree is clean and on main',
-      look: () => {
-        const branch = git(root, 'rev-parse', '--abbrev-ref', 'HEAD')
-        if (branch !== 'main') throw new Error(`the branch is ${branch}, expected main`)
-        const changed = git(root, 'status', '--porcelain').split('\n').filter(Boolean)
-        if (changed.length > 0) throw new Error(`${changed.length} files are not committed`)
-        return 'yes'
-      },
-    },
-    {
-      name: `the tag v${version} is new`,
-      look: () => {
-        if (git(root, 'tag', '--list', `v${version}`)) throw new Error('there is such a tag')
-        return 'yes'
-      },
-    },
-    {
-      name: 'package.json names the repository, which provenance needs',
-      look: () => {
-        const { repository } = JSON.parse(read('package.json'))
-        if (!repository) throw new Error('it has no field "repository"')
-        return JSON.stringify(repository)
-      },
-    },
-    {
-      name: 'one version in every manifest and lockfile',
-      look: () => {
-        const found = differences(root, version)
-        return found.length === 0
-          ? `${version} everywhere`
-          : found.map((one) => `${one.file}: ${one.found} becomes ${version}`).join('; ')
-      },
-      act: () => writeVersion(root, version),
-    },
-    {
-      name: 'the changelog has a section, which gets its date',
-      look: () => {
-        const lines = section(read('CHANGELOG.md'), version).split('\n')
-        dated(read('CHANGELOG.md'), version, today)
-        return `${lines.filter((line) => line.startsWith('- ')).length} entries, ${today}`
-      },
-      act: () =>
-        writeFileSync(join(root, 'CHANGELOG.md'), dated(read('CHANGELOG.md'), version, today)),
-    },
+    ...stateSteps(root, version, today),
     command(
       root,
       'licences and checksums of dependencies',
@@ -79,64 +29,83 @@ export function releaseSteps(root, version) {
     command(root, 'all checks', ['npm', 'run', 'check']),
     command(root, 'all tests', ['npm', 'test']),
     command(root, 'the packages in use', ['npm', 'run', 'test:packages']),
+    ...packSteps(root, version),
+    ...writingSteps(root, version, today),
+  ]
+}
+
+/** What must be so before minutes of tests are worth it. */
+function stateSteps(root, version, today) {
+  const read = (file) => readFileSync(join(root, file), 'utf8')
+  return [
+    {
+      name: 'the work tree is clean and on main',
+      look: () => {
+        const branch = git(root, 'rev-parse', '--abbrev-ref', 'HEAD')
+        if (branch !== 'main') throw new Error(`the branch is ${branch}, expected main`)
+        checkClean(root)
+        return 'yes'
+      },
+    },
+    {
+      name: `the tag v${version} is new, here and at origin`,
+      look: () => {
+        const tag = `v${version}`
+        if (git(root, 'tag', '--list', tag)) throw new Error('there is such a tag')
+        if (git(root, 'ls-remote', '--tags', 'origin', tag))
+          throw new Error('origin has such a tag')
+        return 'yes'
+      },
+    },
+    {
+      name: 'package.json names the repository, which provenance needs',
+      look: () => repositoryUrl(JSON.parse(read('package.json'))),
+    },
+    {
+      name: 'one version in every manifest and lockfile',
+      look: () => {
+        const found = differences(root, version)
+        return found.length === 0
+          ? `${version} everywhere`
+          : found.map((one) => `${one.file}: ${one.found} becomes ${version}`).join('; ')
+      },
+    },
+    {
+      name: 'the changelog has a section without a date yet',
+      look: () => {
+        const lines = section(read('CHANGELOG.md'), version).split('\n')
+        dated(read('CHANGELOG.md'), version, today)
+        return `${lines.filter((line) => line.startsWith('- ')).length} entries, ${today}`
+      },
+    },
+  ]
+}
+
+/** This system's packages, of the new version; the workflow packs those that are published. */
+function packSteps(root, version) {
+  let tarballs = []
+  return [
     {
       name: 'pack, with sizes and checksums',
       look: () => {
-        packAll(root, { version })
-        return `dist-packages/SHA256SUMS:\n${read('dist-packages/SHA256SUMS').trimEnd()}`
+        tarballs = packAll(root, { version })
+        const sums = readFileSync(join(root, 'dist-packages/SHA256SUMS'), 'utf8')
+        return `dist-packages/SHA256SUMS:\n${sums.trimEnd()}`
       },
     },
     {
       name: 'glibc that the addon needs',
       look: () => glibcNote(root),
     },
-    command(root, 'commit', ['git', 'commit', '--all', '--message', `Release ${version}`]),
-    command(root, 'tag', [
-      'git',
-      'tag',
-      '--annotate',
-      `v${version}`,
-      '--message',
-      `nnclr ${version}`,
-    ]),
-    command(root, 'push, which starts the workflow', [
-      'git',
-      'push',
-      'origin',
-      'main',
-      `v${version}`,
-    ]),
     {
-      name: 'the workflow then packs on each system, attests and publishes, in this order',
+      name: 'npm takes the packages, in this order: its own rehearsal',
       look: () => {
-        const words = packagesIn(join(root, 'dist-packages')).map((one) =>
-          publishWords(one).join(' '),
-        )
+        publishAll(inOrder(tarballs.map(({ path }) => readPackage(path))), { dryRun: true })
         const missing = PLATFORMS.filter(({ built }) => !built).map(({ name }) => name)
-        return [
-          ...words.map((line) => `npm ${line.replace(`${root}/`, '')}`),
-          `left out, not yet built: ${missing.join(', ')}`,
-        ].join('\n')
+        return `left out, not yet built: ${missing.join(', ')}`
       },
     },
   ]
-}
-
-/** A step that is another program; the harmless ones run in a rehearsal too. */
-function command(root, name, words, harmless = false) {
-  const line = words.join(' ')
-  const act = () => {
-    const [program, ...args] = words
-    const [file, first] = program === 'npm' ? npmCommand() : [program, []]
-    const { status } = spawnSync(file, [...first, ...args], { cwd: root, stdio: 'inherit' })
-    if (status !== 0) throw new Error(`${line} failed`)
-  }
-  if (!harmless) return { name, look: () => `would run: ${line}`, act }
-  const look = () => {
-    act()
-    return `ran: ${line}`
-  }
-  return { name, look }
 }
 
 /** A release's addon is linked where glibc is old; one of this machine may ask for more. */
@@ -147,10 +116,4 @@ function glibcNote(root) {
   return needed === '2.28'
     ? needed
     : `${needed} when built on this machine; the workflow builds where it is 2.28`
-}
-
-function git(root, ...args) {
-  const { status, stdout, stderr } = spawnSync('git', args, { cwd: root, encoding: 'utf8' })
-  if (status !== 0) throw new Error(`git ${args[0]}: ${stderr.trim().split('\n')[0]}`)
-  return stdout.trim()
 }

@@ -20,6 +20,9 @@ const PLACES = [
   ['Cargo.lock', /(name = "nnclr"\nversion = ")([^"]+)/],
 ]
 
+/** Each of them once. */
+export const VERSION_FILES = [...new Set(PLACES.map(([file]) => file))]
+
 /**
  * Where another version stands.
  * @param {string} root @param {string} version

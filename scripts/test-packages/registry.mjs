@@ -3,12 +3,15 @@ import { createHash } from 'node:crypto'
 import { createReadStream, readFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import { basename } from 'node:path'
+import { readPackage } from '../release/packages.mjs'
 
 /** Package managers refuse versions that are younger than a day or two. */
 const PUBLISHED = '2020-01-01T00:00:00.000Z'
 
+/** @typedef {import('../release/packages.mjs').Package & { sha1: string }} Published */
+
 /**
- * @param {import('../pack/tarball.mjs').Tarball[]} tarballs
+ * @param {Published[]} tarballs
  * @param {string} upstream the registry for everything else, ending in `/`
  * @returns {Promise<{ url: string, close: () => void }>}
  */
@@ -53,13 +56,11 @@ function document(name, tarballs, url) {
   }
 }
 
-/** A tarball with what the registry says of it. @param {import('../pack/tarball.mjs').Tarball} tarball */
-export function published(tarball, manifest) {
-  const bytes = readFileSync(tarball.path)
-  return {
-    ...tarball,
-    manifest,
-    sha1: createHash('sha1').update(bytes).digest('hex'),
-    integrity: `sha512-${createHash('sha512').update(bytes).digest('base64')}`,
-  }
+/**
+ * A tarball with what the registry says of it.
+ * @param {string} path @returns {Published}
+ */
+export function published(path) {
+  const sha1 = createHash('sha1').update(readFileSync(path)).digest('hex')
+  return { ...readPackage(path), sha1 }
 }
