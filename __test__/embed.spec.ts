@@ -129,6 +129,15 @@ test('an aborted signal ends it with an AbortError', async (t) => {
   t.like(await t.throwsAsync(aborted, { any: true }), { name: 'AbortError' })
 })
 
+test('a signal that is none is a CONFIG error', async (t) => {
+  const signal = new AbortController() as unknown as AbortSignal
+  const options = { ...ON, data: samples(2), checkpoint: folder, validation: 0.5, signal }
+  for (const call of [embed(options), knn(options)]) {
+    const error = await t.throwsAsync(call, { instanceOf: NnclrError })
+    t.deepEqual([error.code, error.issues[0]?.field], ['CONFIG', 'signal'])
+  }
+})
+
 async function refused(t: ExecutionContext, checkpoint: string): Promise<NnclrError> {
   const options = { ...ON, data: samples(6), checkpoint, validation: samples(6) }
   const error = await t.throwsAsync(embed(options), { instanceOf: NnclrError })

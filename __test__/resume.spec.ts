@@ -182,3 +182,12 @@ test.serial('a directory with a run in it needs resume or overwrite', async (t) 
   t.like(error, { code: 'CONFIG', subject: 'out' })
   t.regex(error.message, /resume: true goes on, overwrite: true starts anew/)
 })
+
+test('a run that began with overwrite can be resumed', async (t) => {
+  const out = await temporaryFolder(t)
+  const config = tiny(out, { epochs: 1, momentum: 0 })
+  await train(config)
+  await train({ ...config, overwrite: true })
+  const { events } = await told({ ...config, resume: true })
+  t.deepEqual(only(events, 'step'), [])
+})

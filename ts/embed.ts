@@ -1,6 +1,7 @@
 /** What a trained backbone is used for: features of pictures, and the kNN score of two sets. */
 
 import { type Backbone, type Embedded, embedDataset, openBackbone } from './backbone.js'
+import { checkSignal } from './config/signal.js'
 import { alignedLabels, type DataInput, type Dataset } from './data/dataset.js'
 import { openDataset } from './data/open-dataset.js'
 import { isAbort, NnclrError } from './errors.js'
@@ -117,6 +118,7 @@ async function withBackbone<T>(
 ): Promise<T> {
   const closers: (() => void)[] = []
   try {
+    checkSignal(options.signal)
     const backbone = await openBackbone(options)
     closers.push(backbone.close)
     const open = (dataset: Dataset): Loader => {

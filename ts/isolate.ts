@@ -3,8 +3,7 @@
  * errors. The work and its memory are the child's; this process loads neither the addon nor libtorch.
  */
 
-import { show } from './config/check.js'
-import { schema } from './config/schema.js'
+import { checkSignal } from './config/signal.js'
 import { resolveConfig, type TrainConfig } from './config.js'
 import type { Embedded, EmbedOptions, KnnOptions, KnnResult } from './embed.js'
 import { isAbort, NnclrError } from './errors.js'
@@ -83,10 +82,7 @@ async function parted(
 ): Promise<Pick<Call, 'settings' | 'pictures' | 'signal'>> {
   const pictures: Record<string, DataRecord> = {}
   const { signal = null, ...rest } = given
-  if (!schema.signal.accepts(signal)) {
-    const { expected } = schema.signal
-    throw NnclrError.config([{ field: 'signal', value: show(signal), expected }])
-  }
+  checkSignal(signal)
   const settings: Record<string, unknown> = rest
   for (const field of PICTURES) {
     const data = settings[field]

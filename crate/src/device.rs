@@ -67,7 +67,8 @@ pub fn cuda_reason() -> Option<String> {
 fn plug_in() -> &'static std::result::Result<PathBuf, String> {
     static PLUG_IN: OnceLock<std::result::Result<PathBuf, String>> = OnceLock::new();
     PLUG_IN.get_or_init(|| {
-        let Some(folder) = std::env::var_os(CUDA_FOLDER).map(PathBuf::from) else {
+        let named = std::env::var_os(CUDA_FOLDER).filter(|folder| !folder.is_empty());
+        let Some(folder) = named.map(PathBuf::from) else {
             return Err(format!("no CUDA plug-in: {CUDA_FOLDER} names no folder"));
         };
         let candidates =
