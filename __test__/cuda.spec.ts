@@ -1,4 +1,4 @@
-import { mkdir, readFile, writeFile } from 'node:fs/promises'
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import test from 'ava'
 import {
@@ -94,7 +94,40 @@ test('a folder of another version never reaches the addon', async (t) => {
   t.is(env['NNCLR_CUDA'], join(good, 'lib'))
   env['NNCLR_CUDA'] = wrong
   applyCudaChoice(env)
-  t.false('NNCLR_CUDA' in env)
+  t.is(env['NNCLR_CUDA'], '', 'empty, so that a child does not take a remembered folder instead')
+})
+
+test('what a process chose, its children inherit', async (t) => {
+  const saved = await fakeTorch(await temporaryFolder(t), '2.13.0+cu130')
+  for (const [given, inherited] of [
+    [{}, join(saved, 'lib')],
+    [{ NNCLR_CUDA: '' }, ''],
+    [{ NNCLR_CUDA: join(saved, 'nowhere') }, ''],
+  ] as const) {
+    const env: Record<string, string | undefined> = { ...given }
+    applyCudaChoice(env, saved)
+    t.is(env['NNCLR_CUDA'], inherited, JSON.stringify(given))
+    // The child's own turn.
+    applyCudaChoice(env, saved)
+    t.is(env['NNCLR_CUDA'], inherited)
+  }
+  const untouched: Record<string, string | undefined> = {}
+  applyCudaChoice(untouched, null)
+  t.false('NNCLR_CUDA' in untouched)
+})
+
+test('a folder that does not tell its version is not opened', async (t) => {
+  const torch = await fakeTorch(await temporaryFolder(t), '2.13.0+cu130')
+  await rm(join(torch, 'version.py'))
+  const problem = folderProblem(inspectTorch(torch))
+  t.is(problem?.code, 'version')
+  t.regex(
+    problem?.reason ?? '',
+    /has no version\.py beside it.*, and nnclr needs exactly 2\.13\.0$/,
+  )
+  const env: Record<string, string | undefined> = { NNCLR_CUDA: torch }
+  applyCudaChoice(env, null)
+  t.is(env['NNCLR_CUDA'], '')
 })
 
 const LOADED = 'the CUDA plug-in is loaded, but no driver with a device was found'

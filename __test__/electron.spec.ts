@@ -9,6 +9,7 @@ import { servePage } from '../examples/electron/preview/page.js'
 import { nodeDesktop, type Recording } from '../examples/electron/preview/record.js'
 import { advance, IDLE } from '../examples/electron/renderer/src/progress.js'
 import type { DesktopEvent } from '../examples/electron/src/api.js'
+import { Desktop } from '../examples/electron/src/desktop.js'
 import { fileWithin, nameWithin, pictureUrl } from '../examples/electron/src/folder-walls.js'
 import { Gallery } from '../examples/electron/src/gallery.js'
 import type { GalleryAnswer, GalleryProcess } from '../examples/electron/src/messages.js'
@@ -122,6 +123,28 @@ test('calls of a worker that dies fail, and the next call has a new one', async 
   t.is(made, 3)
 })
 
+test('pictures that are closed fail their calls, and not those of the next process', async (t) => {
+  const exits: ((code: number) => void)[] = []
+  const ended: number[] = []
+  const answers: ((answer: GalleryAnswer) => void)[] = []
+  const gallery = new Gallery(() => ({
+    post: () => {},
+    onAnswer: (callback) => void answers.push(callback),
+    onExit: (callback) => void exits.push(callback),
+    end: () => void ended.push(exits.length),
+  }))
+  const desktop = new Desktop(join(folder, 'none'), gallery, () => {})
+  desktop.choose(join(folder, 'pictures'))
+  const first = desktop.openGallery()
+  desktop.choose(join(folder, 'pictures'))
+  await t.throwsAsync(first, { message: 'the pictures were closed' })
+  t.deepEqual(ended, [1], 'another choice ends the process')
+  const second = desktop.openGallery()
+  exits[0]?.(0)
+  answers[1]?.({ id: 2, pictures: [] })
+  t.deepEqual(await second, [])
+})
+
 test('a page sees files of the chosen folder alone', async (t) => {
   const pictures = join(folder, 'pictures')
   t.is(await fileWithin(pictures, 'red/0001.png'), join(pictures, 'red/0001.png'))
@@ -150,6 +173,14 @@ inBrowser(
   'the page shows the recorded training and the pictures, in a real browser under its own policy',
   async (t) => {
     const compiled = await compilePage(join(folder, 'page'))
+    const profiles = join(folder, 'profiles')
+    await mkdir(profiles)
+    const before = process.env['TMPDIR']
+    process.env['TMPDIR'] = profiles
+    t.teardown(() => {
+      if (before === undefined) delete process.env['TMPDIR']
+      else process.env['TMPDIR'] = before
+    })
     const { url, server } = await servePage(recording, compiled, join(folder, 'pictures'))
     try {
       const page = await look(chromium ?? '', url)
@@ -160,6 +191,19 @@ inBrowser(
       t.is(page.match(/aria-pressed="true"/g)?.length, 1)
       t.regex(page, /<button id="stop" type="button" disabled="">/)
       t.notRegex(page, /class="failed"/)
+
+      const refused = await look(chromium ?? '', `${url}?until=refused`)
+      t.regex(refused, /<p id="state" role="status" class="failed">refused</)
+      t.regex(refused, /<button id="stop" type="button" disabled="">/)
+      t.regex(refused, /<button id="train" type="button">/, 'it can be tried again')
+      const asked = await look(chromium ?? '', `${url}?until=asked`)
+      t.regex(asked, /<p id="hint" class="failed">nothing is recorded of this one</)
+      t.is(asked.match(/<img [^>]*src="picture\//g)?.length, 16, 'no neighbours of another one')
+      const changed = await look(chromium ?? '', `${url}?until=changed`)
+      t.notRegex(changed, /src="picture\//)
+      t.regex(changed, /<p id="hint" class="quiet">Train first/)
+      t.regex(changed, /<h3 id="asked" hidden="">/)
+      t.deepEqual(await readdir(profiles), [], 'profiles are removed')
     } finally {
       server.close()
       server.closeAllConnections()
@@ -178,6 +222,7 @@ test('page, bridge and app name the same calls, and packing leaves nothing nativ
   t.deepEqual(asked.sort(), answered.sort())
   t.is(asked.length, 5)
   const main = await read('src/main.ts')
+  t.notRegex(main, /^await /m, 'Electron waits for the module, which must not wait for Electron')
   for (const line of ['contextIsolation: true', 'sandbox: true', 'nodeIntegration: false']) {
     t.true(main.includes(line), line)
   }

@@ -68,6 +68,42 @@ test('fifty calls at once get each its own row, and a bad one fails alone', asyn
   }
 })
 
+test('wrong options are told together, before anything is opened', async (t) => {
+  const refused = (options: object, path: unknown = checkpoint) =>
+    t.throwsAsync(openEmbedder(path as string, options as never), { instanceOf: NnclrError })
+  const wrong = { batchSize: 0, imageSize: 4, device: 'gpu', threads: -1, maxPixels: 1.5 }
+  const error = await refused(wrong)
+  t.is(error.code, 'CONFIG')
+  t.deepEqual(
+    error.issues.map(({ field }) => field),
+    ['imageSize', 'batchSize', 'device', 'threads', 'maxPixels'],
+  )
+  t.regex(error.message, /batchSize: got 0, expected a whole number from 1 to 1048576/)
+  t.regex((await refused({ batchSize: '8' })).message, /write the number without quotes/)
+  t.regex((await refused({ batchsize: 8 })).message, /batchsize: .*did you mean 'batchSize'\?/)
+  for (const options of [null, [], 7]) {
+    t.is((await refused(options as unknown as object)).subject, 'options')
+  }
+  for (const path of [null, '', 7, 'a\0b']) {
+    t.is((await refused({}, path)).subject, 'checkpoint')
+  }
+  const once = embed({ data: samples(2), checkpoint, batchSize: -1 })
+  t.like(await t.throwsAsync(once, { instanceOf: NnclrError }), { subject: 'batchSize' })
+})
+
+test('an argument that is no picture fails alone among those that come with it', async (t) => {
+  const odd = [5, null, undefined, '', 'a\0b', {}, [1, 2], new Float32Array(3)]
+  const shared = new Uint8Array(new SharedArrayBuffer(64))
+  const calls = [picture(1), ...odd, new Uint8Array(0), shared, picture(2)].map((one) =>
+    embedder.embedPicture(one as Uint8Array),
+  )
+  const ended = await Promise.allSettled(calls)
+  t.deepEqual(
+    ended.map((end) => (end.status === 'rejected' ? end.reason.code : end.value.length)),
+    [512, ...odd.map(() => 'CONFIG'), 'DECODE', 'DECODE', 512],
+  )
+})
+
 test('an index finds a picture itself first, with paths and falling similarities', async (t) => {
   using index = await embedder.index(join(folder, 'pictures'))
   t.like(index, { count: 10, dim: 512, bad: [] })

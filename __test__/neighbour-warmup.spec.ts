@@ -73,6 +73,9 @@ test('its state goes on where it stopped', (t) => {
 test('the controls keep their sources', (t) => {
   const none = new NeighbourWarmup({ neighbours: 'none', neighbourWarmup: 0, memoryBank: BANK }, 4)
   t.deepEqual(counts(positives(none, [1, 1, 1, 1])), { view: 4 })
-  const random = new NeighbourWarmup({ neighbours: 'random', neighbourWarmup: 0.5, memoryBank: BANK }, 4)
+  const random = new NeighbourWarmup(
+    { neighbours: 'random', neighbourWarmup: 0.5, memoryBank: BANK },
+    4,
+  )
   t.deepEqual(positives(random, [1, 1, 1, 1]), ['view', 'view', 'random', 'random'])
 })

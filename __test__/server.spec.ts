@@ -1,4 +1,4 @@
-import { mkdtemp, rm, symlink } from 'node:fs/promises'
+import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test from 'ava'
@@ -26,10 +26,12 @@ test.before(async () => {
   folder = await mkdtemp(join(tmpdir(), 'nnclr-test-'))
   await writePictures(join(folder, 'data/pictures'), 24)
   await writePictures(join(folder, 'outside'), 2)
+  await mkdir(join(folder, 'data/empty'))
   await symlink(join(folder, 'outside'), join(folder, 'data/link'))
   checkpoint = (await told(tiny(join(folder, 'trained'), { epochs: 1 }))).result.out
   const [data, runs] = [join(folder, 'data'), join(folder, 'runs')]
-  server = await startServer('--root', data, '--runs', runs, '--checkpoint', checkpoint)
+  const bounds = ['--max-uploads', '64', '--memory-limit', '8000']
+  server = await startServer('--root', data, '--runs', runs, '--checkpoint', checkpoint, ...bounds)
 })
 
 test.after.always(async () => {
@@ -104,6 +106,17 @@ test.serial('a training with wrong fields or paths that lead out is refused', as
   }
   t.is((await start({ data: 'nowhere' })).status, 404)
   t.is((await ask(server, 'GET', '/runs/nothing')).status, 404)
+  const begun = performance.now()
+  const binary = await ask(server, 'POST', '/runs', Buffer.alloc(8 * MiB))
+  t.is(binary.status, 415, 'bytes are not validated as if they were JSON')
+  const form = new FormData()
+  form.append('picture', new Blob([new Uint8Array(8 * MiB)]), 'x.png')
+  t.is((await ask(server, 'POST', '/runs', form)).status, 415)
+  const wrong = Object.fromEntries(Array.from({ length: 5000 }, (_, i) => [`x${i}`, i]))
+  const answer = await ask(server, 'POST', '/runs', { data: 'pictures', ...wrong })
+  t.is(answer.status, 400)
+  t.true(JSON.stringify(answer.body).length < 500, 'the first problem is told')
+  t.true(performance.now() - begun < 2000)
   const huge = await ask(server, 'POST', '/runs', { data: 'x'.repeat(100_000) })
   t.is(huge.status, 413)
   t.deepEqual((await ask(server, 'GET', '/runs')).body as object, [])
@@ -115,6 +128,9 @@ test.serial(
     const started = await ask(server, 'POST', '/runs', ENDLESS)
     t.is(started.status, 201, JSON.stringify(started.body))
     const id = String(started.body['id'])
+    const headers = { authorization: `Bearer ${TOKEN}` }
+    const head = await fetch(`${server.url}/runs/${id}/events`, { method: 'HEAD', headers })
+    t.is(head.status, 404, 'a HEAD of the events does not wait for the end of the run')
     t.is((await ask(server, 'POST', '/runs', ENDLESS)).status, 409, 'one at a time')
 
     const first = await readEvents(server, id, 0, (events) => events.length >= 4)
@@ -148,6 +164,13 @@ test.serial(
     // A second of it, so that a percentile is more than the longest of a few turns.
     while (performance.now() - begun < 1000) await embedAll()
     const health = (await ask(server, 'GET', '/healthz')).body
+    let p99 = Number(health['eventLoopP99Ms'])
+    // Another program's burst spoils one second, a server that computes in its event loop every one.
+    for (let again = 0; again < 2 && p99 >= 50 + 2 * idle; again++) {
+      const since = performance.now()
+      while (performance.now() - since < 1000) await embedAll()
+      p99 = Math.min(p99, Number((await ask(server, 'GET', '/healthz')).body['eventLoopP99Ms']))
+    }
     const expected = await embed({
       data: pictures.map((bytes) => ({ bytes })),
       checkpoint,
@@ -163,16 +186,17 @@ test.serial(
       )
     }
     t.like(health, { status: 'ok', running: 1 })
-    const p99 = Number(health['eventLoopP99Ms'])
     t.log(`50 in ${seconds.toFixed(2)} s; p99 ${p99.toFixed(1)} ms, ${idle.toFixed(1)} ms before`)
-    t.true(p99 < 100 + 2 * idle)
+    t.true(p99 < 100 + 2 * idle, `${p99} ms`)
 
     const rest = readEvents(server, id, ids.at(-1) ?? 0)
     const stopped = await ask(server, 'DELETE', `/runs/${id}`)
     t.like(stopped, { status: 200, body: { state: 'stopped' } })
     const result = stopped.body['result'] as { stopped: boolean; checkpoint: string }
     t.true(result.stopped)
-    t.true(result.checkpoint.startsWith(join(folder, 'runs', id)))
+    t.true(result.checkpoint.startsWith(`runs/${id}/checkpoints/`), result.checkpoint)
+    t.is(Object(first[0]?.data['config'])['data'], 'pictures', 'paths of this machine are not told')
+    t.false(JSON.stringify([first, second, stopped.body]).includes(folder))
     t.is((await rest).at(-1)?.event, 'end', 'the stream ends with the run')
     t.is((await ask(server, 'DELETE', `/runs/${id}`)).status, 200, 'again is no mistake')
     const own = await ask(server, 'POST', `/embed?run=${id}`, picture(0))
@@ -193,6 +217,14 @@ test.serial('a search names the nearest pictures with paths from the data folder
   t.is((await ask(server, 'POST', '/search?folder=../outside', picture(1))).status, 400)
   t.is((await ask(server, 'POST', '/search?folder=pictures&k=0', picture(1))).status, 400)
   t.is((await ask(server, 'POST', '/embed?run=nothing', picture(1))).status, 404)
+
+  const folder422 = await ask(server, 'POST', '/search?folder=empty', picture(1))
+  t.is(folder422.status, 422)
+  t.regex(String(folder422.body['message']), /^no pictures in empty/)
+  await writeFile(join(folder, 'data/pictures/blue/new.png'), picture(6))
+  const again = await ask(server, 'POST', '/search?folder=pictures&k=2', picture(6))
+  t.is(again.body['pictures'], 25, 'a folder whose list has changed is embedded anew')
+  await rm(join(folder, 'data/pictures/blue/new.png'))
 })
 
 test.serial('bad uploads get 4xx and nothing else', async (t) => {

@@ -4,6 +4,7 @@ import { stat } from 'node:fs/promises'
 import { readMetadata } from './checkpoint.js'
 import type { FittedConfig } from './config.js'
 import type { Dataset } from './data/dataset.js'
+import { checkBackboneOptions } from './embedder/options.js'
 import { NnclrError } from './errors.js'
 import { embedEach } from './evaluate.js'
 import { openPictures } from './loader.js'
@@ -58,8 +59,9 @@ export interface Embedded {
 
 const GIVEN = ['imageSize', 'device', 'threads', 'workers', 'maxPixels', 'maxBytes']
 
-/** Opens it. @throws NnclrError IO, CHECKPOINT, DEVICE */
+/** Opens it. @throws NnclrError CONFIG, IO, CHECKPOINT, DEVICE */
 export async function openBackbone(options: BackboneOptions): Promise<Backbone> {
+  checkBackboneOptions(options)
   const path = await newestIn(options.checkpoint)
   const { config: recorded } = await readMetadata(path)
   const config = {

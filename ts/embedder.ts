@@ -7,20 +7,21 @@ import { type Backbone, type Embedded, embedDataset, openBackbone } from './back
 import type { DataInput } from './data/dataset.js'
 import { openDataset } from './data/open-dataset.js'
 import { Coalescer } from './embedder/coalescer.js'
+import { checkEmbedderOptions, checkPicture } from './embedder/options.js'
 import { indexOf, type PictureIndex } from './embedder/picture-index.js'
 import { isAbort, NnclrError } from './errors.js'
 
 /** Options of `openEmbedder`. */
 export interface EmbedderOptions {
-  /** Width and height that pictures are brought to, in pixels. @default that of the training */
+  /** Width and height that pictures are brought to, 8 to 4096 pixels. @default that of the training */
   readonly imageSize?: number
-  /** Pictures at a time; no result depends on it. @default 256 */
+  /** Pictures at a time, 1 to 2^20; no result depends on it. @default 256 */
   readonly batchSize?: number
   /** `auto`, `cpu`, `cuda` or `cuda:N`. @default 'auto' */
   readonly device?: string
-  /** Threads to compute with, for the whole process. @default one a core */
+  /** Threads to compute with, for the whole process, 1 to 1024. @default one a core */
   readonly threads?: number
-  /** Threads to read pictures with. @default one a core, at most 8 */
+  /** Threads to read pictures with, 1 to 1024. @default one a core, at most 8 */
   readonly workers?: number
   /** Largest picture, pixels; checked before memory is taken for it. @default 100,000,000 */
   readonly maxPixels?: number
@@ -50,7 +51,7 @@ export interface Embedder extends AsyncDisposable {
    * Features of one picture: the path of a file, or the bytes of one. Calls that come while others
    * are computed are put together; a picture that cannot be read fails its own call alone.
    *
-   * @throws NnclrError DECODE, IO for this picture
+   * @throws NnclrError CONFIG for what is neither, DECODE, IO for this picture
    */
   embedPicture(picture: string | Uint8Array): Promise<Float32Array>
   /** Embeds a set so that it can be searched. */
@@ -63,7 +64,7 @@ export interface Embedder extends AsyncDisposable {
  * Loads a backbone once for many calls.
  *
  * @param checkpoint a checkpoint, an exported backbone, or a run directory (its newest checkpoint)
- * @throws NnclrError IO, CHECKPOINT, DEVICE
+ * @throws NnclrError CONFIG, IO, CHECKPOINT, DEVICE
  *
  * @example
  * const embedder = await openEmbedder('runs/first')
@@ -76,6 +77,7 @@ export async function openEmbedder(
   options: EmbedderOptions = {},
 ): Promise<Embedder> {
   try {
+    checkEmbedderOptions(checkpoint, options)
     return new LoadedEmbedder(await openBackbone({ ...options, checkpoint }))
   } catch (error) {
     throw NnclrError.from(error)
@@ -109,7 +111,10 @@ class LoadedEmbedder implements Embedder {
   }
 
   embedPicture(picture: string | Uint8Array): Promise<Float32Array> {
-    return this.#call(() => this.#single.embed(picture))
+    return this.#call(async () => {
+      checkPicture(picture)
+      return this.#single.embed(picture)
+    })
   }
 
   index(data: DataInput, { signal }: EmbedderCall = {}): Promise<PictureIndex> {

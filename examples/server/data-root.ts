@@ -39,6 +39,11 @@ export class DataRoot {
     return real
   }
 
+  /** The folder, links followed. */
+  get path(): string {
+    return this.#root
+  }
+
   /** The name of a path within the folder. */
   nameOf(path: string): string {
     return relative(this.#root, path).split(sep).join('/')

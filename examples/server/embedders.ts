@@ -1,44 +1,14 @@
-/** Loaded backbones and embedded folders, a few of each, the least recently used let go first. */
+/** Loaded backbones and embedded folders. */
 
-import { type Embedder, openEmbedder, type PictureIndex } from 'nnclr'
+import { type Embedder, ImageFolder, NnclrError, openEmbedder, type PictureIndex } from 'nnclr'
 import { COMPUTING_THREADS } from './cores.js'
+import { Problem } from './problem.js'
+import { Recent } from './recent.js'
 
 /** Each holds a network in memory. */
 const MOST_EMBEDDERS = 2
 /** Each holds `dim` numbers a picture in memory. */
 const MOST_INDEXES = 4
-
-/** Promises by key; what falls out is closed once it is there. */
-class Recent<T> {
-  readonly #most: number
-  readonly #close: (value: T) => unknown
-  readonly #kept: Map<string, Promise<T>> = new Map()
-
-  constructor(most: number, close: (value: T) => unknown) {
-    this.#most = most
-    this.#close = close
-  }
-
-  get(key: string, open: () => Promise<T>): Promise<T> {
-    const value = this.#kept.get(key) ?? open()
-    // What failed is tried anew next time.
-    value.catch(() => this.#kept.delete(key))
-    this.#kept.delete(key)
-    this.#kept.set(key, value)
-    for (const oldest of [...this.#kept.keys()].slice(0, -this.#most)) this.#drop(oldest)
-    return value
-  }
-
-  clear(): void {
-    for (const key of [...this.#kept.keys()]) this.#drop(key)
-  }
-
-  #drop(key: string): void {
-    const value = this.#kept.get(key)
-    this.#kept.delete(key)
-    value?.then(this.#close).catch(() => {})
-  }
-}
 
 /** Everything that stays loaded. */
 export class Embedders {
@@ -50,22 +20,39 @@ export class Embedders {
     this.#maxPixels = maxPixels
   }
 
-  /** The backbone of a checkpoint. */
-  of(checkpoint: string): Promise<Embedder> {
+  /** Does `work` with the backbone of a checkpoint. */
+  use<R>(checkpoint: string, work: (embedder: Embedder) => Promise<R>): Promise<R> {
     const [threads, maxPixels] = [COMPUTING_THREADS, this.#maxPixels]
-    return this.#embedders.get(checkpoint, () =>
-      openEmbedder(checkpoint, { threads, workers: threads, maxPixels }),
-    )
+    const open = (): Promise<Embedder> =>
+      openEmbedder(checkpoint, { threads, workers: threads, maxPixels })
+    return this.#embedders.use(checkpoint, open, work)
   }
 
-  /** A folder as this backbone sees it; embedded at the first call. */
-  async index(embedder: Embedder, folder: string): Promise<PictureIndex> {
-    const key = `${embedder.checkpoint}\0${folder}`
-    return this.#indexes.get(key, () => embedder.index(folder))
+  /**
+   * Does `work` with a folder as this backbone sees it. The folder is listed at every call and
+   * embedded when the list is a new one: a picture that was added, removed or renamed is noticed,
+   * one that was written over is not.
+   *
+   * @throws Problem 422 for a folder without pictures, or one that cannot be read
+   */
+  async search<R>(
+    embedder: Embedder,
+    folder: string,
+    work: (index: PictureIndex) => Promise<R>,
+  ): Promise<R> {
+    try {
+      const pictures = await new ImageFolder(folder).open()
+      const key = [embedder.checkpoint, folder, pictures.fingerprint].join('\0')
+      return await this.#indexes.use(key, () => embedder.index(pictures), work)
+    } catch (error) {
+      if (!(error instanceof NnclrError) || error.code !== 'IO') throw error
+      throw new Problem(422, 'FOLDER', error.message)
+    }
   }
 
-  close(): void {
-    this.#indexes.clear()
-    this.#embedders.clear()
+  /** Lets everything go. */
+  async close(): Promise<void> {
+    await this.#indexes.clear()
+    await this.#embedders.clear()
   }
 }

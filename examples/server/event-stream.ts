@@ -7,42 +7,93 @@ import { Problem } from './problem.js'
 
 /** Proxies cut silent connections. */
 const HEARTBEAT_MS = 15_000
-/** A reader this far behind is cut off; it comes back by itself and resumes. */
-const MOST_UNSENT_BYTES = 2 ** 20
+/** A reader that takes nothing for so long is cut off; it comes back by itself and resumes. */
+const PATIENCE_MS = 30_000
 
-/** Streams a log to a client from where it was. */
-export function streamEvents(log: EventLog, request: FastifyRequest, reply: FastifyReply): void {
-  let last = lastEventId(request)
-  const { raw } = reply
+/** Streams a log to a client from where it was, as fast as the client reads. */
+export function streamEvents(
+  log: EventLog,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  patienceMs: number = PATIENCE_MS,
+): void {
+  const last = lastEventId(request)
+  if (log.isForgotten) {
+    throw new Problem(410, 'FORGOTTEN', 'the events of this run are no longer kept')
+  }
   reply.hijack()
+  const { raw } = reply
   raw.writeHead(200, {
     'content-type': 'text/event-stream; charset=utf-8',
     'cache-control': 'no-store',
     'x-accel-buffering': 'no',
   })
-  // How long a cut-off reader waits before it comes back.
-  raw.write('retry: 1000\n\n')
-  const send = (): void => {
-    for (const { id, type, json } of log.after(last)) {
-      raw.write(`id: ${id}\nevent: ${type}\ndata: ${json}\n\n`)
-      last = id
-    }
-    if (log.isOver) raw.end()
-    else if (raw.writableLength > MOST_UNSENT_BYTES) raw.destroy()
-  }
-  const stopListening = log.listen(send)
-  const heartbeat = setInterval(() => raw.write(': still here\n\n'), HEARTBEAT_MS).unref()
+  const reader = new Reader(log, raw, last, patienceMs)
+  const stopListening = log.listen(() => reader.send())
+  const heartbeat = setInterval(() => reader.beat(), HEARTBEAT_MS).unref()
   raw.on('close', () => {
+    reader.close()
     stopListening()
     clearInterval(heartbeat)
   })
   // A reader that went away is no failure of the server.
-  raw.on('error', () => endQuietly(raw))
-  send()
+  raw.on('error', () => raw.destroy())
+  // How long a cut-off reader waits before it comes back.
+  raw.write('retry: 1000\n\n')
+  reader.send()
 }
 
-function endQuietly(response: ServerResponse): void {
-  response.destroy()
+/** One client: what it has of a log, and whether it is ready for more. */
+class Reader {
+  readonly #log: EventLog
+  readonly #raw: ServerResponse
+  readonly #patienceMs: number
+  #last: number
+  /** Runs while the connection is full. */
+  #patience: NodeJS.Timeout | null = null
+
+  constructor(log: EventLog, raw: ServerResponse, last: number, patienceMs: number) {
+    this.#log = log
+    this.#raw = raw
+    this.#last = last
+    this.#patienceMs = patienceMs
+  }
+
+  /** Sends what is new until the connection is full, and goes on when it has room again. */
+  send(): void {
+    if (this.#patience !== null) return
+    for (const { id, type, json } of this.#log.after(this.#last)) {
+      this.#last = id
+      if (!this.#raw.write(`id: ${id}\nevent: ${type}\ndata: ${json}\n\n`)) {
+        this.#wait()
+        this.#raw.once('drain', () => this.#goOn())
+        return
+      }
+    }
+    if (!this.#log.isOver) return
+    this.#wait()
+    this.#raw.end()
+  }
+
+  /** Something for proxies to see, where nothing else is on its way. */
+  beat(): void {
+    if (this.#patience === null) this.#raw.write(': still here\n\n')
+  }
+
+  /** The connection is gone. */
+  close(): void {
+    clearTimeout(this.#patience ?? undefined)
+  }
+
+  #wait(): void {
+    this.#patience = setTimeout(() => this.#raw.destroy(), this.#patienceMs)
+  }
+
+  #goOn(): void {
+    this.close()
+    this.#patience = null
+    this.send()
+  }
 }
 
 /** The number of the last event that the client has; 0 for all. */

@@ -18,8 +18,12 @@ export interface ServerOptions {
   readonly maxUpload: number
   /** Most pixels of an uploaded picture. */
   readonly maxPixels: number
+  /** Uploads under way at the same time. */
+  readonly maxUploads: number
   /** Runs that train at the same time. */
   readonly maxRunning: number
+  /** Most resident memory of a training, MiB; null is no limit. */
+  readonly memoryLimit: number | null
 }
 
 export const USAGE = `Usage: node main.ts --root DIR [flags]
@@ -30,7 +34,9 @@ export const USAGE = `Usage: node main.ts --root DIR [flags]
   --host NAME        [127.0.0.1]
   --port N           [8080]
   --max-upload N     largest upload, bytes [20971520]
+  --max-uploads N    uploads under way at the same time; more get 503 [64]
   --max-running N    runs that train at the same time [1]
+  --memory-limit N   most resident memory of a training, MiB; one above it fails [none]
   --insecure         serve everybody, without a token
 
 The token is read from NNCLR_TOKEN, at least 16 characters.
@@ -39,6 +45,8 @@ The token is read from NNCLR_TOKEN, at least 16 characters.
 /** Enough that it cannot be tried out. */
 const SHORTEST_TOKEN = 16
 const LARGEST_PORT = 65_535
+/** MiB; Node and libtorch alone need several times this much. */
+const LEAST_MEMORY = 64
 
 /** Reads flags and environment. @throws Error with the words for the user */
 export function readOptions(
@@ -54,7 +62,9 @@ export function readOptions(
       host: { type: 'string', default: '127.0.0.1' },
       port: { type: 'string', default: '8080' },
       'max-upload': { type: 'string', default: String(20 * 2 ** 20) },
+      'max-uploads': { type: 'string', default: '64' },
       'max-running': { type: 'string', default: '1' },
+      'memory-limit': { type: 'string' },
       insecure: { type: 'boolean', default: false },
     },
   })
@@ -68,7 +78,12 @@ export function readOptions(
     port: whole('--port', values.port, 0, LARGEST_PORT),
     maxUpload: whole('--max-upload', values['max-upload'], 1, 2 ** 30),
     maxPixels: 50_000_000,
+    maxUploads: whole('--max-uploads', values['max-uploads'], 1, 10_000),
     maxRunning: whole('--max-running', values['max-running'], 1, 64),
+    memoryLimit:
+      values['memory-limit'] === undefined
+        ? null
+        : whole('--memory-limit', values['memory-limit'], LEAST_MEMORY, 2 ** 24),
   }
 }
 

@@ -2,7 +2,7 @@
 
 import { NnclrError } from 'nnclr'
 
-/** An error that is the client's business. */
+/** An error that the client is told as it is. */
 export class Problem extends Error {
   readonly statusCode: number
   readonly code: string
@@ -32,6 +32,10 @@ export interface ProblemBody {
 
 /** What is told of an error. What is not the client's business is told without its text. */
 export function problemOf(error: unknown): ProblemBody {
+  if (error instanceof Problem) {
+    const { statusCode, code, message } = error
+    return { statusCode, code, message }
+  }
   if (error instanceof NnclrError) {
     const statusCode = STATUS[error.code] ?? 500
     const message = statusCode === 500 ? 'the server failed' : error.message

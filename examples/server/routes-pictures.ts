@@ -1,7 +1,7 @@
 /** What a trained network is used for: features of an uploaded picture, and pictures like it. */
 
 import type { FastifyInstance } from 'fastify'
-import type { Embedder } from 'nnclr'
+import type { Admission } from './admission.js'
 import type { DataRoot } from './data-root.js'
 import type { Embedders } from './embedders.js'
 import { PROBLEM_SCHEMA, Problem } from './problem.js'
@@ -30,22 +30,30 @@ const REFUSED = {
   409: PROBLEM_SCHEMA,
   413: PROBLEM_SCHEMA,
   422: PROBLEM_SCHEMA,
+  503: PROBLEM_SCHEMA,
 }
 
-/** Adds the routes. `checkpoint` is used where no run is named. */
-export function addPictureRoutes(
-  app: FastifyInstance,
-  around: { embedders: Embedders; runs: Runs; root: DataRoot; checkpoint: string | null },
-): void {
-  const { embedders, runs, root, checkpoint } = around
-  const embedderOf = async (run: string | undefined): Promise<Embedder> => {
+/** What the routes work with. */
+export interface PictureRoutes {
+  readonly admission: Admission
+  readonly embedders: Embedders
+  readonly runs: Runs
+  readonly root: DataRoot
+  /** Used where no run is named. */
+  readonly checkpoint: string | null
+}
+
+/** Adds the routes to a scope that accepts uploads. */
+export function addPictureRoutes(scope: FastifyInstance, around: PictureRoutes): void {
+  const { admission, embedders, runs, root, checkpoint } = around
+  const checkpointOf = (run: string | undefined): string => {
     const path = run === undefined ? checkpoint : runs.get(run).checkpoint
-    if (path !== null) return embedders.of(path)
+    if (path !== null) return path
     const what = run === undefined ? 'the server was started without one' : 'the run has none yet'
     throw new Problem(409, 'CHECKPOINT', `there is no checkpoint: ${what}`)
   }
 
-  app.post<{ Querystring: EmbedQuery }>(
+  scope.post<{ Querystring: EmbedQuery }>(
     '/embed',
     {
       schema: {
@@ -64,21 +72,23 @@ export function addPictureRoutes(
         },
       },
     },
-    async (request) => {
-      const picture = await uploadedPicture(request)
-      const embedder = await embedderOf(request.query.run)
-      const features = await embedder.embedPicture(picture)
-      return { dim: features.length, features: Array.from(features) }
-    },
+    (request) =>
+      admission.work(request, async () => {
+        const path = checkpointOf(request.query.run)
+        const picture = await uploadedPicture(request)
+        const features = await embedders.use(path, (embedder) => embedder.embedPicture(picture))
+        return { dim: features.length, features: Array.from(features) }
+      }),
   )
 
-  app.post<{ Querystring: SearchQuery }>(
+  scope.post<{ Querystring: SearchQuery }>(
     '/search',
     {
       schema: {
         ...UPLOAD,
         summary: 'Pictures of a folder that are nearest to an uploaded one',
-        description: 'The folder is embedded at the first search, which takes its time.',
+        description:
+          'The folder is embedded at the first search and when its list of pictures has changed, which takes its time.',
         querystring: {
           type: 'object',
           properties: {
@@ -107,20 +117,21 @@ export function addPictureRoutes(
         },
       },
     },
-    async (request) => {
-      const { folder, k, run } = request.query
-      const path = await root.resolve(folder)
-      const picture = await uploadedPicture(request)
-      const embedder = await embedderOf(run)
-      const features = await embedder.embedPicture(picture)
-      const index = await embedders.index(embedder, path)
-      const neighbours = await index.search(features, k)
-      return {
-        pictures: index.count,
-        neighbours: neighbours.map(({ path: found, similarity }) => {
-          return { path: root.nameOf(found), similarity }
-        }),
-      }
-    },
+    (request) =>
+      admission.work(request, async () => {
+        const { folder: name, k, run } = request.query
+        const [path, folder] = [checkpointOf(run), await root.resolve(name)]
+        const picture = await uploadedPicture(request)
+        return embedders.use(path, async (embedder) => {
+          const features = await embedder.embedPicture(picture)
+          return embedders.search(embedder, folder, async (index) => {
+            const found = await index.search(features, k)
+            const neighbours = found.map((one) => {
+              return { path: root.nameOf(one.path), similarity: one.similarity }
+            })
+            return { pictures: index.count, neighbours }
+          })
+        })
+      }),
   )
 }

@@ -73,6 +73,8 @@ export function addRunRoutes(app: FastifyInstance, runs: Runs, root: DataRoot): 
         headers: { type: 'object', properties: { 'last-event-id': { type: 'string' } } },
         produces: ['text/event-stream'],
       },
+      // Its answer would have no end until the run has one.
+      exposeHeadRoute: false,
     },
     (request, reply) => streamEvents(runs.get(request.params.id).log, request, reply),
   )

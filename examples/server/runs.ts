@@ -1,114 +1,41 @@
-/** The trainings of this server: at most a few at a time, each with its log. */
+/** The trainings of this server: at most a few at a time. */
 
-import { randomUUID } from 'node:crypto'
-import { join } from 'node:path'
-import { NnclrError, type TrainConfig, type TrainResult } from 'nnclr'
-import { EventLog } from './event-log.js'
 import { Problem } from './problem.js'
-import { startTraining } from './start-training.js'
+import { type AskedConfig, Run, type RunOptions, type RunView } from './run.js'
 
-/** Where a run stands. */
-export type RunState = 'running' | 'done' | 'stopped' | 'failed'
+/** Runs that are over and still have their events; older ones have their state and result alone. */
+const KEPT_LOGS = 20
+/** Runs that are over and are known at all. */
+const KEPT_RUNS = 1000
 
-/** A run as clients see it. */
-export interface RunView {
-  readonly id: string
-  readonly state: RunState
-  /** ISO 8601. */
-  readonly started: string
-  /** Finished steps and those of the whole run; 0 before it begins. */
-  readonly step: number
-  readonly steps: number
-  readonly result: TrainResult | null
-  readonly error: { readonly code: string; readonly message: string } | null
+/** Options of `Runs`. */
+export interface RunsOptions extends RunOptions {
+  /** Runs that train at the same time. */
+  readonly maxRunning: number
 }
 
-/** One training. */
-class Run {
-  readonly id: string = randomUUID()
-  readonly started: string = new Date().toISOString()
-  readonly log: EventLog = new EventLog()
-  readonly #stop: AbortController = new AbortController()
-  /** Settles when the run is over; never rejects. */
-  readonly over: Promise<void>
-  #state: RunState = 'running'
-  #step = 0
-  #steps = 0
-  #checkpoint: string | null = null
-  #result: TrainResult | null = null
-  #error: RunView['error'] = null
-
-  constructor(config: Omit<TrainConfig, 'out' | 'signal'>, folder: string) {
-    const out = join(folder, this.id)
-    this.over = this.#follow({ ...config, out, signal: this.#stop.signal } as TrainConfig)
-  }
-
-  get state(): RunState {
-    return this.#state
-  }
-
-  /** The newest checkpoint; null before the first. */
-  get checkpoint(): string | null {
-    return this.#checkpoint
-  }
-
-  /** Asks for the end after the step under way, with a checkpoint. */
-  async stop(): Promise<void> {
-    this.#stop.abort()
-    await this.over
-  }
-
-  view(): RunView {
-    const [state, step, steps] = [this.#state, this.#step, this.#steps]
-    const { id, started } = this
-    return { id, state, started, step, steps, result: this.#result, error: this.#error }
-  }
-
-  async #follow(config: TrainConfig): Promise<void> {
-    try {
-      const run = startTraining(config)
-      for await (const event of run) {
-        if (event.type === 'start') this.#steps = event.steps
-        if (event.type === 'step' || event.type === 'epoch') this.#step = event.step
-        if (event.type === 'checkpoint') this.#checkpoint = event.path
-        this.log.append(event)
-      }
-      this.#result = await run
-      this.#step = this.#result.steps
-      this.#state = this.#result.stopped ? 'stopped' : 'done'
-    } catch (error) {
-      const code = error instanceof NnclrError ? error.code : 'ERROR'
-      const message = error instanceof Error ? error.message : String(error)
-      this.#state = 'failed'
-      this.#error = { code, message }
-      this.log.append({ type: 'error', code, message })
-    } finally {
-      this.log.end()
-    }
-  }
-}
-
-export type { Run }
-
-/** All runs since the server started. */
+/** The runs since the server started. */
 export class Runs {
-  readonly #folder: string
-  readonly #maxRunning: number
+  readonly #options: RunsOptions
   readonly #runs: Map<string, Run> = new Map()
+  /** Those that are over, in the order of their ends. */
+  #over: Run[] = []
+  #isStopping = false
 
-  constructor(folder: string, maxRunning: number) {
-    this.#folder = folder
-    this.#maxRunning = maxRunning
+  constructor(options: RunsOptions) {
+    this.#options = options
   }
 
-  /** @throws Problem 409 when enough are running */
-  start(config: Omit<TrainConfig, 'out' | 'signal'>): Run {
-    if (this.running >= this.#maxRunning) {
+  /** @throws Problem 409 when enough are running, 503 when the server stops */
+  start(config: AskedConfig): Run {
+    if (this.#isStopping) throw new Problem(503, 'STOPPING', 'the server is stopping')
+    if (this.running >= this.#options.maxRunning) {
       const message = `${this.running} run is under way, which is all that may be: stop it or wait`
       throw new Problem(409, 'BUSY', message)
     }
-    const run = new Run(config, this.#folder)
+    const run = new Run(config, this.#options)
     this.#runs.set(run.id, run)
+    void run.over.then(() => this.#forgetBefore(run))
     return run
   }
 
@@ -127,8 +54,19 @@ export class Runs {
     return [...this.#runs.values()].filter(({ state }) => state === 'running').length
   }
 
-  /** Ends all with a checkpoint. */
+  /** Ends all with a checkpoint; none begins any more. */
   async stopAll(): Promise<void> {
+    this.#isStopping = true
     await Promise.all([...this.#runs.values()].map((run) => run.stop()))
+  }
+
+  /** A run that has ended makes the oldest ones go. */
+  #forgetBefore(run: Run): void {
+    this.#over.push(run)
+    for (const { id } of this.#over.slice(0, -KEPT_RUNS)) this.#runs.delete(id)
+    this.#over = this.#over.slice(-KEPT_RUNS)
+    for (const { log } of this.#over.slice(0, -KEPT_LOGS)) {
+      if (!log.isForgotten) log.forget()
+    }
   }
 }

@@ -1,8 +1,11 @@
 /** The server, ready to listen: routes, limits, errors, and an orderly end. */
 
+import { mkdir, realpath } from 'node:fs/promises'
+import { basename, resolve } from 'node:path'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import swagger, { type FastifyDynamicSwaggerOptions } from '@fastify/swagger'
-import Fastify, { type FastifyInstance } from 'fastify'
+import Fastify, { type FastifyInstance, type FastifyPluginAsync } from 'fastify'
+import { Admission } from './admission.js'
 import { requireToken } from './auth.js'
 import { watchConnections } from './connections.js'
 import { DataRoot } from './data-root.js'
@@ -12,6 +15,7 @@ import { problemOf } from './problem.js'
 import { addPictureRoutes } from './routes-pictures.js'
 import { addRunRoutes } from './routes-runs.js'
 import { Runs } from './runs.js'
+import { type NamedPath, ToldPaths } from './told-paths.js'
 import { acceptUploads } from './uploads.js'
 import { compileValidator } from './validator.js'
 
@@ -24,8 +28,14 @@ const NS_PER_MS = 1e6
 /** Makes the server. `close()` stops the runs with a checkpoint and lets connections finish. */
 export async function makeServer(options: ServerOptions): Promise<FastifyInstance> {
   const root = await DataRoot.open(options.root)
-  const runs = new Runs(options.runs, options.maxRunning)
+  await mkdir(options.runs, { recursive: true })
+  const folder = await realpath(options.runs)
+  const checkpoint = options.checkpoint === null ? null : resolve(options.checkpoint)
+  const told = new ToldPaths(namedPaths(root.path, folder, checkpoint))
+  const { maxRunning, memoryLimit } = options
+  const runs = new Runs({ folder, maxRunning, memoryLimit, told })
   const embedders = new Embedders(options.maxPixels)
+  const admission = new Admission(options.maxUploads)
   const app = Fastify({
     bodyLimit: MOST_JSON_BYTES,
     // Slow senders end here instead of holding a connection for ever.
@@ -38,31 +48,35 @@ export async function makeServer(options: ServerOptions): Promise<FastifyInstanc
   delay.enable()
 
   app.setErrorHandler(async (error, request, reply) => {
-    const problem = problemOf(error)
-    if (problem.statusCode >= 500) request.log.error(error)
+    const { message, ...problem } = problemOf(error)
+    if (problem.statusCode === 500) request.log.error(error)
     // The rest of a refused upload is read and thrown away: a connection that is closed while the
     // client still sends takes the answer with it. `requestTimeout` bounds it.
     if (problem.statusCode === 413) void reply.removeHeader('connection')
-    return reply.code(problem.statusCode).send(problem)
+    return reply.code(problem.statusCode).send({ ...problem, message: told.text(message) })
   })
   app.setNotFoundHandler(async (_request, reply) => {
     const message = 'there is nothing here; /openapi.json tells what is where'
     return reply.code(404).send({ statusCode: 404, code: 'NOT_FOUND', message })
   })
   if (options.token !== null) requireToken(app, options.token)
-  await acceptUploads(app, options.maxUpload)
   await app.register(swagger, { openapi: openApiOf(options.token !== null) })
   app.after(() => {
     addRunRoutes(app, runs, root)
-    addPictureRoutes(app, { embedders, runs, root, checkpoint: options.checkpoint })
     app.get('/healthz', { schema: { summary: 'Whether the server is well' } }, async () => {
       // Of the time since the last look.
       const eventLoopP99Ms = delay.percentile(99) / NS_PER_MS
       delay.reset()
-      return { status: 'ok', running: runs.running, eventLoopP99Ms }
+      return { status: 'ok', running: runs.running, uploads: admission.count, eventLoopP99Ms }
     })
     app.get('/openapi.json', { schema: { hide: true } }, async () => app.swagger())
   })
+  // Only these routes take anything but JSON.
+  const pictures: FastifyPluginAsync = async (scope) => {
+    await acceptUploads(scope, options.maxUpload, admission)
+    addPictureRoutes(scope, { admission, embedders, runs, root, checkpoint })
+  }
+  await app.register(pictures)
   const finishConnections = watchConnections(app.server)
   // Before connections are waited for: streams of events end with their runs.
   app.addHook('preClose', async () => {
@@ -70,11 +84,22 @@ export async function makeServer(options: ServerOptions): Promise<FastifyInstanc
     finishConnections()
   })
   app.addHook('onClose', async () => {
-    embedders.close()
+    await embedders.close()
     delay.disable()
   })
   await app.ready()
   return app
+}
+
+/** What clients read in place of this machine's paths. */
+function namedPaths(root: string, runs: string, checkpoint: string | null): NamedPath[] {
+  const folders = [
+    { path: root, name: '' },
+    { path: runs, name: 'runs' },
+  ]
+  return checkpoint === null
+    ? folders
+    : [...folders, { path: checkpoint, name: basename(checkpoint) }]
 }
 
 /** What the OpenAPI document says beside the routes. */

@@ -2,22 +2,32 @@
 
 import multipart from '@fastify/multipart'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { Admission } from './admission.js'
 import { Problem } from './problem.js'
 
-/** A form's own words around its file, and the other requests' JSON. */
+/** A form's own words around its file. */
 const ENVELOPE_BYTES = 64 * 1024
 
-/** Teaches the server the two forms of an upload, with their limit. */
-export async function acceptUploads(app: FastifyInstance, maxUpload: number): Promise<void> {
+/**
+ * Teaches a scope the two forms of an upload, with their limits. Outside it bytes are no body: JSON
+ * has a smaller limit, and validating megabytes as if they were JSON would hold the server up.
+ */
+export async function acceptUploads(
+  scope: FastifyInstance,
+  maxUpload: number,
+  admission: Admission,
+): Promise<void> {
   // Said at once where the client tells the length; while reading where it does not.
-  app.addHook('onRequest', async ({ headers }) => {
-    if (Number(headers['content-length'] ?? 0) <= maxUpload + ENVELOPE_BYTES) return
-    throw new Problem(413, 'TOO_LARGE', `an upload may have at most ${maxUpload} bytes`)
+  scope.addHook('onRequest', async (request, reply) => {
+    if (Number(request.headers['content-length'] ?? 0) > maxUpload + ENVELOPE_BYTES) {
+      throw new Problem(413, 'TOO_LARGE', `an upload may have at most ${maxUpload} bytes`)
+    }
+    admission.enter(request, reply)
   })
   const raw = /^(image\/[\w.+-]+|application\/octet-stream)$/
   const options = { parseAs: 'buffer', bodyLimit: maxUpload } as const
-  app.addContentTypeParser(raw, options, (_request, body, done) => done(null, body))
-  await app.register(multipart, {
+  scope.addContentTypeParser(raw, options, (_request, body, done) => done(null, body))
+  await scope.register(multipart, {
     limits: { files: 1, fileSize: maxUpload, fields: 10, fieldSize: 1024, parts: 11 },
   })
 }
@@ -30,6 +40,8 @@ export async function uploadedPicture(request: FastifyRequest): Promise<Uint8Arr
 }
 
 async function fileOf(request: FastifyRequest): Promise<Buffer> {
+  // Of a request that was cut off the parser would wait for the rest for ever.
+  if (request.raw.destroyed) throw new Problem(400, 'FORM', 'the request was cut off')
   try {
     const file = await request.file()
     if (file === undefined) throw missing()

@@ -6,7 +6,8 @@
 import { Ajv, type ValidateFunction } from 'ajv'
 import type { FastifySchemaCompiler } from 'fastify'
 
-const COMMON = { allErrors: true, allowUnionTypes: true, strict: false } as const
+// The first error is enough: a list of all of them can be longer than what was sent.
+const COMMON = { allErrors: false, allowUnionTypes: true, strict: false } as const
 const bodies = new Ajv({ ...COMMON })
 const texts = new Ajv({ ...COMMON, coerceTypes: true, useDefaults: true })
 

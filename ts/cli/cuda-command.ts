@@ -101,10 +101,6 @@ async function use(
     const value = problem?.reason ?? show(folder)
     throw NnclrError.config([{ field: 'DIR', value, expected }])
   }
-  if (found.version === null) {
-    const value = `${found.lib}, which has no version.py beside it`
-    throw NnclrError.config([{ field: 'DIR', value, expected }])
-  }
   saveFolder(found.lib)
   terminal.out(
     values.get('json') === true

@@ -114,15 +114,17 @@ let applied: CudaChoice | null | undefined
 
 /**
  * Puts the choice where the addon reads it. A folder with a problem is kept from it: opening the
- * libraries of another torch could take the process down.
+ * libraries of another torch could take the process down. The variable is then empty and not gone,
+ * because processes and threads that inherit it would otherwise take the remembered folder.
  */
-export function applyCudaChoice(env: Record<string, string | undefined> = process.env): void {
-  applied = chooseCuda(env)
-  if (applied === null || applied.problem !== null) delete env[CUDA_VARIABLE]
-  else {
-    const found = inspectTorch(applied.folder)
-    if ('lib' in found) env[CUDA_VARIABLE] = found.lib
-  }
+export function applyCudaChoice(
+  env: Record<string, string | undefined> = process.env,
+  saved: string | null = savedFolder(),
+): void {
+  applied = chooseCuda(env, saved)
+  if (applied === null) return
+  const found = applied.problem === null ? inspectTorch(applied.folder) : null
+  env[CUDA_VARIABLE] = found !== null && 'lib' in found ? found.lib : ''
 }
 
 /** The choice that this process works with. */

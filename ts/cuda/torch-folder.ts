@@ -25,7 +25,7 @@ export interface TorchFolder {
 
 /** Why a folder cannot be used. */
 export interface FolderProblem {
-  /** `folder`: not there or no torch in it; `version`: another torch. */
+  /** `folder`: not there or no torch in it; `version`: another torch, or one of unknown version. */
   readonly code: 'folder' | 'version'
   /** In words, with the folder. */
   readonly reason: string
@@ -52,9 +52,15 @@ export function inspectTorch(folder: string): TorchFolder | FolderProblem {
 /** The problem with a folder for this addon, null when it may be opened. */
 export function folderProblem(found: TorchFolder | FolderProblem): FolderProblem | null {
   if ('code' in found) return found
-  if (found.version === null || found.version === TORCH_VERSION) return null
-  const reason = `${found.lib} is of torch ${found.version}, and nnclr needs exactly ${TORCH_VERSION}`
-  return { code: 'version', reason }
+  if (found.version === TORCH_VERSION) return null
+  const which =
+    found.version === null
+      ? 'has no version.py beside it that tells its version'
+      : `is of torch ${found.version}`
+  return {
+    code: 'version',
+    reason: `${found.lib} ${which}, and nnclr needs exactly ${TORCH_VERSION}`,
+  }
 }
 
 /** torch/version.py lies beside torch/lib in Python's package and in our own layout. */
@@ -63,7 +69,7 @@ function readVersion(lib: string): Pick<TorchFolder, 'version' | 'cuda'> {
   try {
     text = readFileSync(join(dirname(lib), 'version.py'), 'utf8')
   } catch {
-    // Another layout, for example the zip of libtorch: the loader will tell what does not fit.
+    // Another layout, for example the zip of libtorch: of an unknown version nothing is opened.
     return { version: null, cuda: null }
   }
   const version = /^__version__\s*=\s*'([^'+]+)/m.exec(text)?.[1] ?? null

@@ -1,11 +1,11 @@
 /** A Chromium of this machine, without a window. */
 
-import { execFile } from 'node:child_process'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { accessSync, constants } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
-import { promisify } from 'node:util'
 
 const NAMES = ['chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable']
 /** A page that never finishes loading is given up. */
@@ -45,12 +45,42 @@ export async function look(chromium: string, url: string, screenshot?: string): 
     url,
   ]
   try {
-    const { stdout } = await promisify(execFile)(chromium, flags, {
-      maxBuffer: 2 ** 26,
-      timeout: LONGEST_MS,
-    })
-    return stdout
+    return await run(chromium, flags)
   } finally {
     await rm(profile, { recursive: true, force: true, maxRetries: 5 })
+  }
+}
+
+/**
+ * What the program writes. It leads a process group of its own, which is ended with it: its helpers
+ * outlive it for a moment and would write into the profile while that is removed.
+ */
+async function run(program: string, flags: readonly string[]): Promise<string> {
+  const child = spawn(program, flags, { detached: true, stdio: ['ignore', 'pipe', 'pipe'] })
+  let [stdout, stderr] = ['', '']
+  child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text))
+  child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text))
+  const isLate = setTimeout(() => endGroup(child.pid), LONGEST_MS)
+  try {
+    // The helpers hold the streams open: `close` comes when the group is gone.
+    const exited = once(child, 'exit').then((words) => {
+      endGroup(child.pid)
+      return words
+    })
+    const [[code]] = await Promise.all([exited, once(child, 'close')])
+    if (code === 0) return stdout
+    throw new Error(`${program} ended with code ${code}: ${stderr.slice(-2000)}`)
+  } finally {
+    clearTimeout(isLate)
+    endGroup(child.pid)
+  }
+}
+
+function endGroup(leader: number | undefined): void {
+  if (leader === undefined) return
+  try {
+    process.kill(-leader, 'SIGKILL')
+  } catch {
+    // Gone by itself.
   }
 }

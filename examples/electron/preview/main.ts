@@ -1,6 +1,9 @@
-/** `npm run preview -- FOLDER [EPOCHS]`: trains on the folder and takes pictures of the page. */
+/**
+ * `npm run preview -- FOLDER [EPOCHS]`: trains on the folder and leaves pictures of the page in
+ * `runs/` of the working directory.
+ */
 
-import { mkdtemp } from 'node:fs/promises'
+import { mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { findChromium, look } from './browser.js'
@@ -16,15 +19,24 @@ if (folder === undefined || chromium === null) {
   )
   process.exit(2)
 }
+await mkdir('runs', { recursive: true })
 const work = await mkdtemp(join(tmpdir(), 'nnclr-preview-'))
-const [recording, compiled] = await Promise.all([
-  record(resolve(folder), join(work, 'runs'), Number(epochs)),
-  compilePage(join(work, 'page')),
-])
-const { url, server } = await servePage(recording, compiled, resolve(folder))
-for (const until of ['training', 'gallery']) {
-  const picture = join(work, `${until}.png`)
-  await look(chromium, `${url}?until=${until}`, picture)
-  console.log(picture)
+try {
+  const [recording, compiled] = await Promise.all([
+    record(resolve(folder), join(work, 'runs'), Number(epochs)),
+    compilePage(join(work, 'page')),
+  ])
+  const { url, server } = await servePage(recording, compiled, resolve(folder))
+  try {
+    for (const until of ['training', 'gallery']) {
+      const picture = resolve('runs', `preview-${until}.png`)
+      await look(chromium, `${url}?until=${until}`, picture)
+      console.log(picture)
+    }
+  } finally {
+    server.close()
+    server.closeAllConnections()
+  }
+} finally {
+  await rm(work, { recursive: true, force: true })
 }
-server.close()

@@ -1,6 +1,7 @@
 /**
  * In place of the preload script: answers the page from a recording, and presses its buttons. The
- * address says how far: `?until=training` stops amid the events.
+ * address says how far: `?until=training` stops amid the events, `refused` when the app refuses to
+ * train, `asked` after a picture whose neighbours cannot be had, `changed` after a second choice.
  */
 
 const until = new URLSearchParams(location.search).get('until')
@@ -19,6 +20,7 @@ const pause = () => new Promise((resolve) => setTimeout(resolve, 5))
 window.nnclr = {
   chooseFolder: async () => ({ folder: recording.folder, canResume: false }),
   train: async () => {
+    if (until === 'refused') throw new Error("Error invoking remote method 'train': Error: refused")
     const { events } = recording
     const some = until === 'training' ? events.slice(0, Math.floor(events.length * 0.6)) : events
     for (const event of some) {
@@ -29,7 +31,11 @@ window.nnclr = {
   },
   stop: async () => {},
   openGallery: async () => recording.gallery,
-  neighbours: async (name) => recording.neighbours[name] ?? [],
+  neighbours: async (name) => {
+    const found = recording.neighbours[name]
+    if (found === undefined) throw new Error('nothing is recorded of this one')
+    return found
+  },
   onEvent: (listener) => {
     listeners.add(listener)
     return () => listeners.delete(listener)
@@ -45,14 +51,28 @@ async function press(selector) {
   }
 }
 
+/** Waits until the page shows something. */
+async function appears(selector) {
+  while (document.querySelector(selector) === null) await pause()
+}
+
 /** Presses what the address asks for. */
 async function play() {
   await press('#choose')
   await press('#train')
   if (until === 'training') return told
+  if (until === 'refused') return appears('#state.failed')
   await press('#gallery')
   await press('#thumbnails button')
-  while (document.querySelector('#neighbours img') === null) await pause()
+  await appears('#neighbours img')
+  if (until === 'asked') {
+    await press('#thumbnails li:last-child button')
+    await appears('#hint.failed')
+  }
+  if (until === 'changed') {
+    await press('#choose')
+    while (document.querySelector('.pictures img') !== null) await pause()
+  }
   await Promise.all([...document.querySelectorAll('.pictures img')].map((one) => one.decode()))
 }
 

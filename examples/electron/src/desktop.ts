@@ -24,8 +24,9 @@ export class Desktop {
     this.#tell = tell
   }
 
-  /** Takes a folder that the user chose; pages cannot name one. */
+  /** Takes a folder that the user chose; pages cannot name one. The pictures of another are let go. */
   choose(folder: string): ChosenFolder {
+    this.#gallery.close()
     this.#folder = folder
     return { folder, canResume: canResume(this.#out(folder)) }
   }
@@ -42,13 +43,13 @@ export class Desktop {
 
   async openGallery(): Promise<FoundPicture[]> {
     const folder = this.#chosen()
-    return this.#shown(await this.#gallery.open(this.#out(folder), folder))
+    return shown(folder, await this.#gallery.open(this.#out(folder), folder))
   }
 
   async neighbours(name: string): Promise<FoundPicture[]> {
     const folder = this.#chosen()
     if ((await this.pictureFile(name)) === null) throw new Error(`${name} is not in the folder`)
-    return this.#shown(await this.#gallery.neighbours(join(folder, name)))
+    return shown(folder, await this.#gallery.neighbours(join(folder, name)))
   }
 
   /** The file of a picture's name; null outside the folder. */
@@ -71,12 +72,11 @@ export class Desktop {
   #out(folder: string): string {
     return join(this.#runs, createHash('sha256').update(folder).digest('hex').slice(0, 16))
   }
+}
 
-  #shown(pictures: readonly GalleryPicture[]): FoundPicture[] {
-    const folder = this.#chosen()
-    return pictures.map(({ path, similarity }) => {
-      const name = nameWithin(folder, path)
-      return { name, url: pictureUrl(name), similarity }
-    })
-  }
+function shown(folder: string, pictures: readonly GalleryPicture[]): FoundPicture[] {
+  return pictures.map(({ path, similarity }) => {
+    const name = nameWithin(folder, path)
+    return { name, url: pictureUrl(name), similarity }
+  })
 }

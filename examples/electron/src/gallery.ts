@@ -10,14 +10,19 @@ interface Pending {
 /** Pictures shown for one. */
 const NEIGHBOURS = 12
 
+/** A process with what it was asked and has not yet answered. */
+interface Begun {
+  readonly process: GalleryProcess
+  readonly pending: Map<number, Pending>
+}
+
 /** A request without its number. */
 type Question = GalleryRequest extends infer R ? (R extends unknown ? Omit<R, 'id'> : never) : never
 
 /** The search over one folder. */
 export class Gallery {
   readonly #start: () => GalleryProcess
-  readonly #pending: Map<number, Pending> = new Map()
-  #process: GalleryProcess | null = null
+  #begun: Begun | null = null
   #last = 0
 
   /** `start` makes the process when it is first needed. */
@@ -35,39 +40,44 @@ export class Gallery {
     return this.#ask({ type: 'neighbours', picture, k: NEIGHBOURS })
   }
 
-  /** Ends the process. */
+  /** Ends the process; what it was asked fails. */
   close(): void {
-    this.#process?.end()
-    this.#process = null
+    const begun = this.#begun
+    this.#begun = null
+    begun?.process.end()
+    fail(begun?.pending, 'the pictures were closed')
   }
 
   #ask(question: Question): Promise<readonly GalleryPicture[]> {
     const id = ++this.#last
-    this.#process ??= this.#begin()
-    const { post } = this.#process
+    this.#begun ??= this.#begin()
+    const { process, pending } = this.#begun
     return new Promise((resolve, reject) => {
-      this.#pending.set(id, { resolve, reject })
-      post({ ...question, id })
+      pending.set(id, { resolve, reject })
+      process.post({ ...question, id })
     })
   }
 
-  #begin(): GalleryProcess {
-    const begun = this.#start()
-    begun.onAnswer((answer) => this.#settle(answer))
-    begun.onExit((code) => {
-      if (this.#process === begun) this.#process = null
-      const error = new Error(`the process that searches pictures ended with code ${code}`)
-      for (const { reject } of this.#pending.values()) reject(error)
-      this.#pending.clear()
+  #begin(): Begun {
+    const begun: Begun = { process: this.#start(), pending: new Map() }
+    const { process, pending } = begun
+    process.onAnswer((answer) => settle(pending, answer))
+    process.onExit((code) => {
+      if (this.#begun === begun) this.#begun = null
+      fail(pending, `the process that searches pictures ended with code ${code}`)
     })
     return begun
   }
+}
 
-  #settle(answer: GalleryAnswer): void {
-    const pending = this.#pending.get(answer.id)
-    this.#pending.delete(answer.id)
-    if ('error' in answer)
-      pending?.reject(new Error(`${answer.error.code}: ${answer.error.message}`))
-    else pending?.resolve(answer.pictures)
-  }
+function settle(pending: Map<number, Pending>, answer: GalleryAnswer): void {
+  const asked = pending.get(answer.id)
+  pending.delete(answer.id)
+  if ('error' in answer) asked?.reject(new Error(`${answer.error.code}: ${answer.error.message}`))
+  else asked?.resolve(answer.pictures)
+}
+
+function fail(pending: Map<number, Pending> | undefined, message: string): void {
+  for (const { reject } of pending?.values() ?? []) reject(new Error(message))
+  pending?.clear()
 }

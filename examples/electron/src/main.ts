@@ -108,9 +108,23 @@ app.on('before-quit', (event) => {
   void desktop.close().finally(() => app.quit())
 })
 
-await app.whenReady()
-protocol.handle('app', serve)
-session.defaultSession.setPermissionRequestHandler((_contents, _permission, decide) =>
-  decide(false),
-)
-await openWindow()
+async function begin(): Promise<void> {
+  protocol.handle('app', serve)
+  session.defaultSession.setPermissionRequestHandler((_contents, _permission, decide) =>
+    decide(false),
+  )
+  await openWindow()
+}
+
+// Not `await` at the top level: Electron is ready only after this module has been evaluated, and each
+// would wait for the other for ever (electron/electron#40719).
+void app
+  .whenReady()
+  .then(begin)
+  .catch((error: unknown) => {
+    dialog.showErrorBox(
+      'nnclr cannot begin',
+      error instanceof Error ? error.message : String(error),
+    )
+    app.quit()
+  })
