@@ -13,6 +13,7 @@ import { Runs } from '../examples/server/runs.js'
 import { ToldPaths } from '../examples/server/told-paths.js'
 import { acceptUploads, uploadedPicture } from '../examples/server/uploads.js'
 import type { TrainEvent } from '../ts/index.js'
+import { samples } from './fixtures-pictures.js'
 import { temporaryFolder } from './temporary-folder.js'
 
 const UNCHANGED = new ToldPaths([])
@@ -234,7 +235,8 @@ test('a server that stops begins no run', async (t) => {
 test('a run above the memory limit fails alone, and old logs are let go', async (t) => {
   const folder = await temporaryFolder(t)
   const limited = new Runs({ folder, maxRunning: 64, memoryLimit: 64, told: UNCHANGED })
-  const run = limited.start({ data: [{ bytes: new Uint8Array(8) }] })
+  // Long enough that the limit, looked at ten times a second, ends it.
+  const run = limited.start({ data: samples(64), epochs: 1000, evaluation: { every: 0 } })
   await run.over
   t.is(run.view().error?.code, 'PROCESS')
   t.regex(run.view().error?.message ?? '', /64 MiB|memory/)
