@@ -45,7 +45,13 @@ fn compile_csrc() {
         .flag_if_supported("/EHsc")
         .include(&include)
         .include(include.join("torch/csrc/api/include"))
+        .include("csrc/gloo_headers")
+        .define("USE_C10D_GLOO", None)
         .files(["csrc/caching_allocator.cpp", "csrc/custom_conv.cpp"])
+        .files(
+            ["group", "nccl", "gather", "sync_batch_norm", "reducer"]
+                .map(|name| format!("csrc/distributed/{name}.cpp")),
+        )
         .compile("nnclr_csrc");
 }
 

@@ -76,6 +76,14 @@ pub enum Error {
         /// libtorch's words, without its C++ stack.
         reason: String,
     },
+    /// Other ranks of a data-parallel run: one that is missing, gone, late or different.
+    #[error("{operation}: {reason}")]
+    Distributed {
+        /// What was under way.
+        operation: String,
+        /// Which rank, and what is known of it.
+        reason: String,
+    },
     /// Use after `dispose()`, or the owner went away.
     #[error("{subject} was disposed")]
     Disposed {
@@ -120,6 +128,7 @@ impl Error {
             Self::Checkpoint { .. } => "CHECKPOINT",
             Self::Diverged { .. } => "DIVERGED",
             Self::Torch { .. } => "TORCH",
+            Self::Distributed { .. } => "DISTRIBUTED",
             Self::Disposed { .. } => "DISPOSED",
             Self::Panic { .. } => "PANIC",
         }
@@ -136,7 +145,9 @@ impl Error {
             | Self::Disposed { subject }
             | Self::Diverged { subject, .. } => subject,
             Self::Device { device, .. } => device,
-            Self::Torch { operation, .. } | Self::Panic { operation, .. } => operation,
+            Self::Torch { operation, .. }
+            | Self::Distributed { operation, .. }
+            | Self::Panic { operation, .. } => operation,
         }
     }
 
@@ -157,6 +168,11 @@ impl Error {
             got: got.to_string(),
             expected: expected.to_string(),
         }
+    }
+
+    /// Trouble with other ranks.
+    pub fn distributed(operation: &str, reason: impl ToString) -> Self {
+        Self::Distributed { operation: operation.into(), reason: reason.to_string() }
     }
 
     /// A caught panic's payload as an error.

@@ -2,12 +2,14 @@
 //!
 //! Layers, lowest first: `image` knows no torch; `loader` makes batches on worker threads; `nn`,
 //! `optim`, `step` and `eval` are the method; `checkpoint` and `session` hold a run together; `engine`
-//! is the one thread that talks to libtorch; `binding` alone knows Node.
+//! is the one thread that talks to libtorch; `distributed` is what several ranks share; `binding` alone
+//! knows Node.
 
 #[cfg(feature = "binding")]
 mod binding;
 pub mod checkpoint;
 pub mod device;
+pub mod distributed;
 pub mod engine;
 pub mod error;
 pub mod eval;
@@ -17,6 +19,7 @@ pub mod memory_cache;
 pub mod nn;
 pub mod optim;
 pub mod pixels;
+pub mod ranks;
 pub mod rng;
 pub mod session;
 pub mod step;

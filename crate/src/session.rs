@@ -5,13 +5,15 @@ use std::path::Path;
 use tch::{Device, Kind, Tensor};
 
 use crate::checkpoint;
+use crate::distributed::{ProcessGroup, described};
 use crate::error::{Error, Result};
 use crate::loader::Batch;
 use crate::memory_cache;
 use crate::nn::{Loss, MemoryBank, Nnclr, NnclrOptions};
 use crate::optim::{Optimizer, Rule};
 use crate::pixels;
-use crate::step::{Hyper, Positive, StepStats, Views, step};
+use crate::ranks::{Company, Ranks, RanksOptions, Word};
+use crate::step::{Hyper, Positive, StepStats, Views, step_among};
 
 /// Dtypes of a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,6 +66,8 @@ pub struct SessionOptions {
 /// Network, bank and optimizer.
 #[derive(Debug)]
 pub struct Session {
+    // Its hooks end before the parameters do.
+    company: Company,
     /// Backbone and heads.
     pub model: Nnclr,
     /// The support set.
@@ -93,11 +97,39 @@ impl Session {
             options.weight_decay,
             options.exclude_norms,
         )?;
-        Ok(Self { model, bank, optimizer, options, embedding: false })
+        Ok(Self { company: Company::Alone, model, bank, optimizer, options, embedding: false })
+    }
+
+    /// From now on each step is one with the other ranks. Everyone takes rank 0's weights,
+    /// statistics, optimizer state and bank.
+    pub fn join(&mut self, group: &ProcessGroup, options: RanksOptions) -> Result<()> {
+        let tensors = checkpoint::named(&self.model, &self.optimizer, &self.bank)?;
+        group.agree("joining", &described(&tensors))?;
+        // The bank's bookkeeping is made of copies, taken over below; all else is shared.
+        let (host, device): (Vec<_>, Vec<_>) =
+            tensors.iter().partition(|(_, tensor)| tensor.device() == Device::Cpu);
+        for part in [host, device] {
+            let part: Vec<Tensor> = part.iter().map(|(_, tensor)| tensor.shallow_clone()).collect();
+            tch::no_grad(|| group.broadcast(&part, 0))?;
+        }
+        let of_bank = |name: &str| -> Result<Tensor> {
+            let found = tensors.iter().find(|(other, _)| other.strip_prefix("bank/") == Some(name));
+            let missing = || Error::shape("bank", name, "one of its tensors");
+            found.map(|(_, tensor)| tensor.shallow_clone()).ok_or_else(missing)
+        };
+        self.bank.restore(&of_bank)?;
+        self.company = Company::Ranks(Ranks::new(group, &self.model, options)?);
+        Ok(())
     }
 
     /// One training step on a batch of two views.
-    pub fn step(&mut self, batch: &Batch, lr: f64, positive: Positive) -> Result<StepStats> {
+    pub fn step(
+        &mut self,
+        batch: &Batch,
+        lr: f64,
+        positive: Positive,
+        word: Word,
+    ) -> Result<StepStats> {
         if batch.views.len() != 2 {
             return Err(Error::shape("batch", format!("{} views", batch.views.len()), "2 views"));
         }
@@ -112,7 +144,8 @@ impl Session {
         };
         let (loss, temperature) = (self.options.loss, self.options.temperature);
         let hyper = Hyper { loss, temperature, lr, positive };
-        step(&self.model, &mut self.bank, &mut self.optimizer, &views, hyper)
+        let Self { company, model, bank, optimizer, .. } = self;
+        step_among(company, model, bank, optimizer, &views, hyper, word)
     }
 
     /// Backbone features `[N, feature_dim]` of a batch's first view, in evaluation mode, row-major.

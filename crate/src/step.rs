@@ -6,6 +6,7 @@ use crate::error::{Error, Result};
 use crate::nn::store::Entry;
 use crate::nn::{Loss, MemoryBank, Neighbours, Nnclr};
 use crate::optim::Optimizer;
+use crate::ranks::{Company, Shares, Traffic, Word};
 
 /// What takes the place of z as the positive of the other view's p.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,6 +70,10 @@ pub struct StepStats {
     pub feature_std: f64,
     /// Rows of the bank that hold a past z.
     pub bank_filled: usize,
+    /// What the ranks had to say, added up; without others what was given.
+    pub word: Word,
+    /// What this rank gave to collectives, and how long it waited in them.
+    pub traffic: Traffic,
 }
 
 /// z and p of both views, neighbours of both z, the symmetric loss, the update, and then the bank
@@ -81,41 +86,76 @@ pub fn step(
     views: &Views<'_>,
     hyper: Hyper,
 ) -> Result<StepStats> {
+    step_among(&Company::Alone, model, bank, optimizer, views, hyper, Word::default())
+}
+
+/// The same with other ranks, each with its share of the batch: the numbers, the update and the bank
+/// are those of the whole batch, on every rank.
+pub fn step_among(
+    company: &Company,
+    model: &Nnclr,
+    bank: &mut MemoryBank,
+    optimizer: &mut Optimizer,
+    views: &Views<'_>,
+    hyper: Hyper,
+    word: Word,
+) -> Result<StepStats> {
+    let shares = company.shares(views.samples.len(), word)?;
     let statistics = Statistics::of(model)?;
-    let Pass { loss, value, neighbours, z: [z0, z1] } = match pass(model, bank, views, hyper) {
-        Ok(pass) => pass,
-        Err(error) => {
-            statistics.restore()?;
-            return Err(error);
-        }
-    };
+    let Pass { loss, value, neighbours, z } =
+        match pass(company, &shares, model, bank, views, hyper) {
+            Ok(pass) => pass,
+            Err(error) => {
+                statistics.restore()?;
+                return Err(error);
+            }
+        };
 
     model.store.zero_grad();
-    if let Err(error) = loss.f_backward() {
+    if let Err(error) = company.backward(&loss) {
         statistics.restore()?;
-        return Err(error.into());
+        return Err(error);
     }
     optimizer.step(hyper.lr)?;
+    company.share_statistics(model)?;
 
-    let mut stats = StepStats { loss: value, lr: hyper.lr, ..health(bank, &neighbours, views)? };
-    stats.view_similarity = view_similarity(&z0, &z1)?;
-    stats.feature_std = spread(&z1)?;
-    bank.push(&z1, views.samples, views.labels)?;
+    let found = Found {
+        z,
+        similarity: neighbours.each_ref().map(|n| n.similarity.shallow_clone()),
+        indices: [numbers(&neighbours[0].indices)?, numbers(&neighbours[1].indices)?],
+        samples: views.samples.to_vec(),
+        labels: views.labels.map(<[i64]>::to_vec),
+    };
+    let found = company.everyones(found, &shares)?;
+    let mut stats =
+        StepStats { loss: value, lr: hyper.lr, word: shares.word, ..health(bank, &found)? };
+    stats.view_similarity = view_similarity(&found.z[0], &found.z[1])?;
+    stats.feature_std = spread(&found.z[1])?;
+    bank.push(&found.z[1], &found.samples, found.labels.as_deref())?;
     stats.bank_filled = bank.filled();
+    stats.traffic = company.traffic();
     Ok(stats)
 }
 
 /// What the forward half of a step found.
 struct Pass {
+    /// This rank's share of the loss.
     loss: Tensor,
+    /// The whole loss.
     value: f64,
     neighbours: [Neighbours; 2],
     z: [Tensor; 2],
 }
 
-fn pass(model: &Nnclr, bank: &MemoryBank, views: &Views<'_>, hyper: Hyper) -> Result<Pass> {
-    let (z0, p0) = model.forward(&views.x[0])?;
-    let (z1, p1) = model.forward(&views.x[1])?;
+fn pass(
+    company: &Company,
+    shares: &Shares,
+    model: &Nnclr,
+    bank: &MemoryBank,
+    views: &Views<'_>,
+    hyper: Hyper,
+) -> Result<Pass> {
+    let [(z0, p0), (z1, p1)] = model.forward_pair(&views.x)?;
 
     let neighbours = [bank.nearest(&z0)?, bank.nearest(&z1)?];
     let [n0, n1] = match hyper.positive {
@@ -124,19 +164,40 @@ fn pass(model: &Nnclr, bank: &MemoryBank, views: &Views<'_>, hyper: Hyper) -> Re
         }
         Positive::Neighbour | Positive::View => [z0.shallow_clone(), z1.shallow_clone()],
         Positive::Random => {
-            [bank.random_rows(z0.size()[0], 0)?, bank.random_rows(z1.size()[0], 1)?]
+            let own = |view| -> Result<Tensor> {
+                let rows = bank.random_rows(shares.total, view)?;
+                Ok(rows.f_narrow(0, shares.offset, z0.size()[0])?)
+            };
+            [own(0)?, own(1)?]
         }
     };
 
-    let a = hyper.loss.forward(&n0, &p1, hyper.temperature)?;
-    let b = hyper.loss.forward(&n1, &p0, hyper.temperature)?;
-    let loss = (a + b) * 0.5;
-    let value = loss.f_double_value(&[])?;
+    let loss = company.loss(hyper.loss, [(&n0, &p1), (&n1, &p0)], hyper.temperature, shares)?;
+    let value = company.sum_of(loss.f_double_value(&[])?)?;
     if !value.is_finite() {
         let context = format!(" (learning rate {})", hyper.lr);
         return Err(Error::Diverged { subject: "the loss".into(), value, context });
     }
     Ok(Pass { loss, value, neighbours, z: [z0, z1] })
+}
+
+/// What a step found of its samples, this rank's or everyone's.
+#[derive(Debug)]
+pub struct Found {
+    /// Projections of both views `[N, D]`.
+    pub z: [Tensor; 2],
+    /// Of each z to its neighbour `[N]`.
+    pub similarity: [Tensor; 2],
+    /// The neighbours' places in the bank.
+    pub indices: [Vec<i64>; 2],
+    /// Sample ids.
+    pub samples: Vec<i64>,
+    /// Labels where known.
+    pub labels: Option<Vec<i64>>,
+}
+
+fn numbers(tensor: &Tensor) -> Result<Vec<i64>> {
+    Ok(Vec::<i64>::try_from(tensor)?)
 }
 
 /// Each running statistic of a network beside its value: a forward pass moves them before anybody
@@ -160,23 +221,22 @@ impl Statistics {
 }
 
 /// How good the neighbours are: the accuracy of a short run hardly shows a broken bank, these do.
-fn health(bank: &MemoryBank, neighbours: &[Neighbours; 2], views: &Views<'_>) -> Result<StepStats> {
+fn health(bank: &MemoryBank, found: &Found) -> Result<StepStats> {
     let (mut same_sample, mut same_class, mut age, mut similarity) = (0, 0, 0, 0.0);
-    let mut rows = Vec::with_capacity(2 * views.samples.len());
-    for found in neighbours {
-        similarity += found.similarity.f_mean(Kind::Double)?.f_double_value(&[])? / 2.0;
-        let indices = Vec::<i64>::try_from(&found.indices)?;
+    let mut rows = Vec::with_capacity(2 * found.samples.len());
+    for (indices, similarities) in found.indices.iter().zip(&found.similarity) {
+        similarity += similarities.f_mean(Kind::Double)?.f_double_value(&[])? / 2.0;
         for (query, &row) in indices.iter().enumerate() {
             let row = row as usize;
-            same_sample += usize::from(bank.samples()[row] == views.samples[query]);
-            same_class +=
-                views.labels.map_or(0, |labels| usize::from(bank.labels()[row] == labels[query]));
+            same_sample += usize::from(bank.samples()[row] == found.samples[query]);
+            let label = found.labels.as_ref().map(|labels| labels[query]);
+            same_class += usize::from(label == Some(bank.labels()[row]));
             age += bank.age(row);
             rows.push(row);
         }
     }
     let queries = rows.len() as f64;
-    let (first, second) = rows.split_at(views.samples.len());
+    let (first, second) = rows.split_at(found.samples.len());
     let agreeing = first.iter().zip(second).filter(|(a, b)| a == b).count();
     rows.sort_unstable();
     rows.dedup();
@@ -186,7 +246,7 @@ fn health(bank: &MemoryBank, neighbours: &[Neighbours; 2], views: &Views<'_>) ->
         unique_neighbours: rows.len() as f64 / queries,
         self_neighbour_rate: same_sample as f64 / queries,
         neighbour_age: age as f64 / queries,
-        same_class_rate: views.labels.map(|_| same_class as f64 / queries),
+        same_class_rate: found.labels.as_ref().map(|_| same_class as f64 / queries),
         ..StepStats::default()
     })
 }

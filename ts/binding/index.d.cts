@@ -55,8 +55,11 @@ export declare class Loader {
 export declare class NativeMemoryBank {
   /** `size` random unit rows of length `dim`. */
   constructor(size: number, dim: number, seed: number, dtype: string)
-  /** The nearest row of each z `[N, D]`; with `update` the bank then takes z. */
-  forward(site: CallSite, z: NativeTensor, update: boolean): NativeTensor
+  /**
+   * The nearest row of each z `[N, D]`; with `update` the bank then takes z, with a group the z of
+   * all ranks in rank order.
+   */
+  forward(site: CallSite, z: NativeTensor, update: boolean, group?: ProcessGroup | undefined | null): NativeTensor
   /** A copy of the unit rows `[size, dim]`. */
   rows(site: CallSite): NativeTensor
   /** Replaces the rows; they are made unit length. */
@@ -81,6 +84,11 @@ export declare class NativeModule {
   tensor(index: number): NativeTensor
   /** Queues the forward pass. */
   forward(site: CallSite, x: NativeTensor, train: boolean): NativeTensor
+  /**
+   * From now on its batch norms use the statistics of all ranks
+   * (`torch.nn.SyncBatchNorm.convert_sync_batchnorm`).
+   */
+  synchronise(site: CallSite, group: ProcessGroup): void
   /** Moves the tensors; handles of them follow, an optimizer over them too. */
   convert(site: CallSite, device: string, dtype: string): void
 }
@@ -93,6 +101,14 @@ export declare class NativeOptimizer {
   step(site: CallSite, lrs: Array<number>): void
   /** Queues forgetting every gradient. */
   zeroGrad(site: CallSite): void
+}
+
+/** Averages gradients over the ranks during backward passes that are told of it. */
+export declare class NativeReducer {
+  /** Gives every rank rank 0's values of `parameters` and `buffers`, and hooks the former. */
+  constructor(site: CallSite, group: ProcessGroup, parameters: Array<NativeTensor>, buffers: Array<NativeTensor>, names: Array<string>)
+  /** Takes the hooks off, after the calls queued so far. */
+  dispose(): void
 }
 
 /** A tensor to come; TypeScript's `Tensor` wraps it. */
@@ -111,8 +127,8 @@ export declare class NativeTensor {
   item(): Promise<number>
   /** All values, row-major: f32 for bf16 and f32, f64, or i64. */
   toArray(): Promise<Float32Array | Float64Array | BigInt64Array>
-  /** Queues the backward pass from this scalar. */
-  backward(site: CallSite): void
+  /** Queues the backward pass from this scalar; the reducers average what it leaves. */
+  backward(site: CallSite, reducers?: Array<NativeReducer> | undefined | null): void
   /** The gradient that the backward passes queued so far leave here. */
   grad(site: CallSite): NativeTensor
   /** Whether backward passes from now on leave a gradient here. */
@@ -133,6 +149,41 @@ export declare class PictureSet {
   dispose(): void
 }
 
+/** A communicator of all ranks. Every rank must make the same calls in the same order. */
+export declare class ProcessGroup {
+  /** Meets the other ranks; rejects with DISTRIBUTED naming those that did not come. */
+  static create(options: ProcessGroupOptions): Promise<ProcessGroup>
+  /** This process, from 0. */
+  get rank(): number
+  /** Number of processes. */
+  get worldSize(): number
+  /** Every rank gives a text; resolves with all of them in rank order. */
+  gatherText(text: string): Promise<string[]>
+  /** Every rank gives rows of the same width, any number of them; all rows in rank order. */
+  gatherRows(rows: Float32Array, width: number): Promise<Float32Array>
+  /** Waits for every rank; rejects with DISTRIBUTED naming those that are missing. */
+  barrier(timeoutMs: number): Promise<void>
+  /** A new tensor: the `sum` or `mean` of every rank's. No gradient flows through it. */
+  allReduce(site: CallSite, x: NativeTensor, operation: string): NativeTensor
+  /** The tensor takes rank `root`'s values. */
+  broadcast(site: CallSite, x: NativeTensor, root: number): void
+  /**
+   * `[N, ...]` of each rank, the same shape on all, to `[worldSize * N, ...]` in rank order; the
+   * gradient of a row is the sum of what all ranks have for it.
+   */
+  allGather(site: CallSite, x: NativeTensor): NativeTensor
+  /**
+   * Contrastive loss of this rank's rows against those of all ranks; gradients reach the rows of
+   * the others. Its mean over the ranks is the loss of the whole batch.
+   */
+  loss(site: CallSite, positives: NativeTensor, predictions: NativeTensor, form: string, temperature: number): NativeTensor
+  /**
+   * The orderly end waits up to 10 s for the others. With a reason it is an end by failure, at
+   * once, which the other ranks' errors will quote. Every later call fails with DISPOSED.
+   */
+  leave(reason?: string | undefined | null): Promise<void>
+}
+
 /** Network, memory bank and optimizer on one device. */
 export declare class Session {
   /** Makes fresh weights and bank. */
@@ -143,6 +194,13 @@ export declare class Session {
   get device(): string
   /** One training step on a batch of two views. */
   step(batch: Batch, options: StepOptions): Promise<StepNumbers>
+  /**
+   * From now on each step is one with the other ranks: its batch is this rank's share, its numbers
+   * are those of the whole. Everyone takes rank 0's weights, statistics, optimizer state and bank.
+   */
+  join(group: ProcessGroup, options: JoinOptions): Promise<void>
+  /** SHA-256 of the bank's rows and bookkeeping: ranks compare theirs. */
+  bankHash(): Promise<string>
   /** Backbone features `[length, featureDim]` of a batch's first view, in evaluation mode. */
   embed(batch: Batch): Promise<Float32Array>
   /** Writes a checkpoint: model, optimizer, bank and the given metadata. */
@@ -202,6 +260,14 @@ export interface Found {
 
 /** Whether the processor multiplies bf16 in hardware, which is what makes bf16 faster than f32. */
 export declare function hasFastBf16(): boolean
+
+/** What ranks share beside the gradients. */
+export interface JoinOptions {
+  /** Batch norms use the statistics of all ranks. */
+  syncBatchNorm: boolean
+  /** Every row stands against the rows of all ranks, not of its own alone. */
+  gatherNegatives: boolean
+}
 
 /** How a loader makes batches. */
 export interface LoaderOptions {
@@ -305,6 +371,30 @@ export interface Planar {
   width: number
   /** Height in pixels. */
   height: number
+}
+
+/** How a group comes together. */
+export interface ProcessGroupOptions {
+  /** This process, from 0. */
+  rank: number
+  /** Number of processes. */
+  worldSize: number
+  /** Where the store is. */
+  masterAddr: string
+  /** Its port. */
+  masterPort: number
+  /** Whether this process holds it: rank 0, unless the launcher's agent does. */
+  hostsStore: boolean
+  /** Keeps the keys of this job, this attempt and this group apart from others on the same store. */
+  prefix: string
+  /** Network interface for Gloo; by default that of the way to `masterAddr`. */
+  networkInterface?: string
+  /** `cpu` or `cuda:N`. */
+  device: string
+  /** Longest wait for the others to come, ms. */
+  joinTimeoutMs: number
+  /** Longest wait in a collective, ms. */
+  timeoutMs: number
 }
 
 /** SimCLR's augmentations; probabilities 0..1, strengths already multiplied in. */
@@ -443,6 +533,14 @@ export interface StepNumbers {
   featureStd: number
   /** Rows of the bank that hold a past z. */
   bankFilled: number
+  /** Whether any rank was asked to stop. */
+  stop: boolean
+  /** Reports that the ranks have for each other. */
+  news: number
+  /** Bytes that this rank gave to collectives; 0 alone. */
+  communicatedBytes: number
+  /** Seconds it waited in them; averaging beside the backward pass does not count. */
+  communicationSeconds: number
 }
 
 /** Learning rate and source of the positives of one step. */
@@ -451,6 +549,10 @@ export interface StepOptions {
   lr: number
   /** `bank`, `view` or `random`. */
   positive: string
+  /** Whether this rank was asked to stop. */
+  stop?: boolean
+  /** Reports that this rank has for the others. */
+  news?: number
 }
 
 /** Resolves when every call so far has run; rejects with the failure of one that had no result. */

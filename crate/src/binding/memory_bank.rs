@@ -6,11 +6,13 @@ use napi::Env;
 use napi_derive::napi;
 use tch::{Device, Kind};
 
+use super::process_group::ProcessGroup;
 use super::tensor::{CallSite, NativeTensor, copied, kind_of, on_device};
 use super::to_napi;
 use crate::engine::{self, lock};
 use crate::error::Error;
 use crate::nn::MemoryBank;
+use crate::nn::memory_bank::NO_SAMPLE;
 use crate::tensor::{Call, Handle, Meta, effect};
 
 /// The memory bank as a module.
@@ -37,7 +39,8 @@ impl NativeMemoryBank {
         Ok(Self { inner, dim, size, placed: Mutex::new((Device::Cpu, kind)) })
     }
 
-    /// The nearest row of each z `[N, D]`; with `update` the bank then takes z.
+    /// The nearest row of each z `[N, D]`; with `update` the bank then takes z, with a group the z of
+    /// all ranks in rank order.
     #[napi]
     pub fn forward(
         &self,
@@ -45,6 +48,7 @@ impl NativeMemoryBank {
         site: CallSite,
         z: &NativeTensor,
         update: bool,
+        group: Option<&ProcessGroup>,
     ) -> napi::Result<NativeTensor> {
         let z = z.get()?;
         let &[count, dim] = z.meta.shape.as_slice() else {
@@ -55,12 +59,20 @@ impl NativeMemoryBank {
         }
         let meta = z.meta.clone();
         let inner = Arc::clone(&self.inner);
+        let group = group.map(ProcessGroup::get).transpose()?;
         let handle = Handle::compute(site.into(), vec![z], meta, move |inputs| {
             let mut bank = lock(&inner);
             let found = bank.nearest(&inputs[0])?;
             if update {
-                let unknown = vec![crate::nn::memory_bank::NO_SAMPLE; count as usize];
-                bank.push(&inputs[0], &unknown, None)?;
+                let rows = match &group {
+                    None => inputs[0].shallow_clone(),
+                    Some(group) => {
+                        let counts = group.counts(count as usize)?;
+                        tch::no_grad(|| group.gather(&inputs[0], &counts))?
+                    }
+                };
+                let unknown = vec![NO_SAMPLE; rows.size()[0] as usize];
+                bank.push(&rows, &unknown, None)?;
             }
             Ok(found.rows)
         });

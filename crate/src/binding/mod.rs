@@ -6,6 +6,7 @@ mod feature_index;
 mod memory_bank;
 mod modules;
 mod optimizer;
+mod process_group;
 mod promise;
 mod session;
 mod system;

@@ -6,12 +6,13 @@ use napi::Env;
 use napi_derive::napi;
 use tch::{Device, Kind, Tensor};
 
+use super::process_group::ProcessGroup;
 use super::tensor::{CallSite, NativeTensor, kind_of, on_device};
 use super::to_napi;
 use crate::engine::{self, lock};
 use crate::error::{Error, Result};
 use crate::nn::{Head, ResNet, Store};
-use crate::tensor::{Call, Handle, Meta};
+use crate::tensor::{Call, Handle, Meta, effect};
 
 enum Net {
     ResNet(ResNet),
@@ -147,6 +148,18 @@ impl NativeModule {
                 Net::Head(head) => head.forward(&inputs[0], train),
             });
         NativeTensor::new(&env, handle)
+    }
+
+    /// From now on its batch norms use the statistics of all ranks
+    /// (`torch.nn.SyncBatchNorm.convert_sync_batchnorm`).
+    #[napi]
+    pub fn synchronise(&self, site: CallSite, group: &ProcessGroup) -> napi::Result<()> {
+        let (inner, group) = (Arc::clone(&self.inner), group.get()?);
+        effect(site.into(), move || {
+            lock(&inner).store.synchronise(Some(group));
+            Ok(())
+        });
+        Ok(())
     }
 
     /// Moves the tensors; handles of them follow, an optimizer over them too.

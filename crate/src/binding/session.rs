@@ -8,12 +8,14 @@ use napi::bindgen_prelude::{Float32Array, Object};
 use napi_derive::napi;
 
 use super::data::Batch;
+use super::process_group::ProcessGroup;
 use super::promise::on_engine;
 use super::{disposed, to_napi};
 use crate::engine::{self, lock};
 use crate::error::{Error, Result};
 use crate::nn::NnclrOptions;
 use crate::optim::Rule;
+use crate::ranks::{RanksOptions, Word};
 use crate::session::Precision;
 use crate::step::{Positive, StepStats};
 use crate::{checkpoint, device, memory_cache, session};
@@ -137,6 +139,14 @@ pub struct StepNumbers {
     pub feature_std: f64,
     /// Rows of the bank that hold a past z.
     pub bank_filled: u32,
+    /// Whether any rank was asked to stop.
+    pub stop: bool,
+    /// Reports that the ranks have for each other.
+    pub news: u32,
+    /// Bytes that this rank gave to collectives; 0 alone.
+    pub communicated_bytes: f64,
+    /// Seconds it waited in them; averaging beside the backward pass does not count.
+    pub communication_seconds: f64,
 }
 
 impl From<StepStats> for StepNumbers {
@@ -156,6 +166,10 @@ impl From<StepStats> for StepNumbers {
                 .map_or(Either::B(napi::bindgen_prelude::Null), Either::A),
             feature_std: stats.feature_std,
             bank_filled: stats.bank_filled as u32,
+            stop: stats.word.stop > 0,
+            news: stats.word.news as u32,
+            communicated_bytes: stats.traffic.bytes as f64,
+            communication_seconds: stats.traffic.waited.as_secs_f64(),
         }
     }
 }
@@ -167,6 +181,19 @@ pub struct StepOptions {
     pub lr: f64,
     /// `bank`, `view` or `random`.
     pub positive: String,
+    /// Whether this rank was asked to stop.
+    pub stop: Option<bool>,
+    /// Reports that this rank has for the others.
+    pub news: Option<u32>,
+}
+
+/// What ranks share beside the gradients.
+#[napi(object)]
+pub struct JoinOptions {
+    /// Batch norms use the statistics of all ranks.
+    pub sync_batch_norm: bool,
+    /// Every row stands against the rows of all ranks, not of its own alone.
+    pub gather_negatives: bool,
 }
 
 type Slot = Arc<Mutex<Option<session::Session>>>;
@@ -231,12 +258,39 @@ impl Session {
             }
         };
         let batch = batch.get()?;
+        let word = Word {
+            stop: i64::from(options.stop.unwrap_or(false)),
+            news: i64::from(options.news.unwrap_or(0)),
+        };
         self.queue(
             env,
             "training step",
-            move |session| session.step(&batch, options.lr, positive),
+            move |session| session.step(&batch, options.lr, positive, word),
             |_, stats| Ok(StepNumbers::from(stats)),
         )
+    }
+
+    /// From now on each step is one with the other ranks: its batch is this rank's share, its numbers
+    /// are those of the whole. Everyone takes rank 0's weights, statistics, optimizer state and bank.
+    #[napi(ts_return_type = "Promise<void>")]
+    pub fn join<'env>(
+        &self,
+        env: &'env Env,
+        group: &ProcessGroup,
+        options: JoinOptions,
+    ) -> napi::Result<Object<'env>> {
+        let group = group.get()?;
+        let options = RanksOptions {
+            sync_batch_norm: options.sync_batch_norm,
+            gather_negatives: options.gather_negatives,
+        };
+        self.queue(env, "joining", move |session| session.join(&group, options), |_, ()| Ok(()))
+    }
+
+    /// SHA-256 of the bank's rows and bookkeeping: ranks compare theirs.
+    #[napi(ts_return_type = "Promise<string>")]
+    pub fn bank_hash<'env>(&self, env: &'env Env) -> napi::Result<Object<'env>> {
+        self.queue(env, "hash of the bank", |session| session.bank.hash(), |_, hash| Ok(hash))
     }
 
     /// Backbone features `[length, featureDim]` of a batch's first view, in evaluation mode.

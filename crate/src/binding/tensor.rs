@@ -9,6 +9,7 @@ use std::sync::Mutex;
 use tch::{Kind, Tensor};
 
 use super::data::Batch;
+use super::process_group::{NativeReducer, backward};
 use super::promise::on_engine;
 use super::{disposed, to_napi};
 use crate::engine::{self, lock};
@@ -162,16 +163,21 @@ impl NativeTensor {
         })
     }
 
-    /// Queues the backward pass from this scalar.
+    /// Queues the backward pass from this scalar; the reducers average what it leaves.
     #[napi]
-    pub fn backward(&self, site: CallSite) -> napi::Result<()> {
+    pub fn backward(
+        &self,
+        site: CallSite,
+        reducers: Option<Vec<ClassInstance<'_, NativeReducer>>>,
+    ) -> napi::Result<()> {
         if self.meta.shape.iter().product::<i64>() != 1 {
             let got = format!("{:?}", self.meta.shape);
             return Err(to_napi(&Error::shape("backward", got, "one element")));
         }
         let handle = self.get()?;
         // Backward records nothing itself, but needs the history that its inputs have.
-        effect(Call { grad: true, ..site.into() }, move || Ok(handle.get()?.f_backward()?));
+        let reducers: Vec<_> = reducers.iter().flatten().map(|reducer| reducer.slot()).collect();
+        effect(Call { grad: true, ..site.into() }, move || backward(&handle.get()?, &reducers));
         Ok(())
     }
 

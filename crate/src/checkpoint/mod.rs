@@ -59,7 +59,12 @@ pub fn load(
     Ok(metadata)
 }
 
-fn named(model: &Nnclr, optimizer: &Optimizer, bank: &MemoryBank) -> Result<Vec<(String, Tensor)>> {
+/// Every tensor of a run by its name in the file.
+pub(crate) fn named(
+    model: &Nnclr,
+    optimizer: &Optimizer,
+    bank: &MemoryBank,
+) -> Result<Vec<(String, Tensor)>> {
     let mut tensors = Vec::new();
     for entry in model.store.entries() {
         tensors.push((format!("model/{}", entry.name), entry.tensor.f_detach()?));

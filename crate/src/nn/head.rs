@@ -5,9 +5,9 @@
 
 use tch::Tensor;
 
-use super::layers::{BatchNorm, Linear};
+use super::layers::{BatchNorm, Linear, each, relu_};
 use super::store::Scope;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 #[derive(Debug)]
 struct Layer {
@@ -54,16 +54,22 @@ impl Head {
 
     /// `[N, inputs] -> [N, outputs]`
     pub fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
-        let mut y = x.shallow_clone();
+        let views = self.forward_views(std::slice::from_ref(x), train)?;
+        views.into_iter().next().ok_or_else(|| Error::shape("head", "no view", "one"))
+    }
+
+    /// Several views layer by layer, each a batch of its own.
+    pub fn forward_views(&self, views: &[Tensor], train: bool) -> Result<Vec<Tensor>> {
+        let mut ys: Vec<Tensor> = views.iter().map(Tensor::shallow_clone).collect();
         for layer in &self.layers {
-            y = layer.linear.forward(&y)?;
+            ys = each(&ys, |y| layer.linear.forward(y))?;
             if let Some(norm) = &layer.norm {
-                y = norm.forward(&y, train)?;
+                ys = norm.forward(&ys, train)?;
             }
             if layer.relu {
-                y = y.f_relu_()?;
+                ys = relu_(ys)?;
             }
         }
-        Ok(y)
+        Ok(ys)
     }
 }

@@ -6,8 +6,9 @@
 use tch::{Kind, Tensor};
 
 use super::small_map;
-use super::store::{Init, Scope};
+use super::store::{Init, Scope, Synchronised};
 use super::winograd;
+use crate::distributed::{ProcessGroup, SyncNorm};
 use crate::error::{Error, Result};
 
 /// `nn.Conv2d` without bias.
@@ -82,6 +83,7 @@ pub struct BatchNorm {
     running_mean: Tensor,
     running_var: Tensor,
     num_batches_tracked: Tensor,
+    synchronised: Synchronised,
 }
 
 const MOMENTUM: f64 = 0.1;
@@ -96,23 +98,31 @@ impl BatchNorm {
             running_mean: scope.buffer("running_mean", &[channels], 0.0)?,
             running_var: scope.buffer("running_var", &[channels], 1.0)?,
             num_batches_tracked: scope.counter("num_batches_tracked")?,
+            synchronised: scope.synchronised(),
         })
     }
 
     /// Normalises over all but the channel dimension; in training by the batch's own statistics,
-    /// which also move the running ones.
-    pub fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
+    /// which also move the running ones. Each of `views` is a batch of its own.
+    pub fn forward(&self, views: &[Tensor], train: bool) -> Result<Vec<Tensor>> {
         if train {
-            let size = x.size();
-            let channels = self.weight.size()[0];
-            if size.iter().product::<i64>() <= channels {
-                return Err(Error::shape(
-                    "batch norm in training",
-                    format!("{size:?}"),
-                    "more than one value per channel",
-                ));
+            let count = views.len() as i64;
+            let _ = tch::no_grad(|| self.num_batches_tracked.shallow_clone().f_add_scalar_(count))?;
+            if let Some(group) = self.synchronised.group() {
+                return self.forward_synchronised(views, &group);
             }
-            let _ = tch::no_grad(|| self.num_batches_tracked.shallow_clone().f_add_scalar_(1))?;
+        }
+        views.iter().map(|x| self.forward_alone(x, train)).collect()
+    }
+
+    fn forward_alone(&self, x: &Tensor, train: bool) -> Result<Tensor> {
+        let size = x.size();
+        if train && size.iter().product::<i64>() <= self.weight.size()[0] {
+            return Err(Error::shape(
+                "batch norm in training",
+                format!("{size:?}"),
+                "more than one value per channel",
+            ));
         }
         Ok(x.f_batch_norm(
             Some(&self.weight),
@@ -125,6 +135,29 @@ impl BatchNorm {
             true,
         )?)
     }
+
+    /// By the statistics of all ranks, those of every view in one message.
+    fn forward_synchronised(&self, views: &[Tensor], group: &ProcessGroup) -> Result<Vec<Tensor>> {
+        let norm = SyncNorm {
+            weight: &self.weight,
+            bias: &self.bias,
+            running_mean: &self.running_mean,
+            running_var: &self.running_var,
+            momentum: MOMENTUM,
+            epsilon: EPSILON,
+        };
+        group.batch_norm(views, &norm)
+    }
+}
+
+/// The same layer on every view.
+pub fn each(views: &[Tensor], layer: impl Fn(&Tensor) -> Result<Tensor>) -> Result<Vec<Tensor>> {
+    views.iter().map(layer).collect()
+}
+
+/// ReLU in place, of every view.
+pub fn relu_(views: Vec<Tensor>) -> Result<Vec<Tensor>> {
+    views.into_iter().map(|mut y| Ok(y.f_relu_()?)).collect()
 }
 
 fn in_kind(tensor: &Tensor, kind: Kind) -> Result<Tensor> {

@@ -209,6 +209,20 @@ impl MemoryBank {
         ])
     }
 
+    /// SHA-256 of everything that `state` gives: ranks hold the same bank, or something is wrong.
+    pub fn hash(&self) -> Result<String> {
+        use sha2::{Digest, Sha256};
+        let mut hasher = Sha256::new();
+        for (_, tensor) in self.state()? {
+            let tensor = tensor.f_to_device(Device::Cpu)?.f_contiguous()?;
+            let length = tensor.numel() * tensor.kind().elt_size_in_bytes();
+            let mut bytes = vec![0; length];
+            tensor.f_copy_data_u8(&mut bytes, tensor.numel())?;
+            hasher.update(&bytes);
+        }
+        Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+
     /// Takes over what `state` gave, already checked for shapes and dtypes.
     pub fn restore(&mut self, get: &dyn Fn(&str) -> Result<Tensor>) -> Result<()> {
         let numbers = |name: &str| -> Result<Vec<i64>> { Ok(Vec::<i64>::try_from(&get(name)?)?) };

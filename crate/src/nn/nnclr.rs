@@ -5,7 +5,7 @@ use tch::{Device, Kind, Tensor};
 use super::head::Head;
 use super::resnet::{Arch, ResNet, Stem};
 use super::store::Store;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// Sizes of a network.
 #[derive(Debug, Clone)]
@@ -55,9 +55,26 @@ impl Nnclr {
 
     /// One view `[N, 3, H, W]` to (z, p), each `[N, out]`; no gradient flows through z.
     pub fn forward(&self, x: &Tensor) -> Result<(Tensor, Tensor)> {
-        let y = self.backbone.forward(x, true)?;
-        let z = self.projection_head.forward(&y, true)?;
-        let p = self.prediction_head.forward(&z, true)?;
-        Ok((z.f_detach()?, p))
+        self.forward_views(std::slice::from_ref(x))?
+            .pop()
+            .ok_or_else(|| Error::shape("network", "no view", "one"))
+    }
+
+    /// Both views to theirs, each normalised by its own statistics.
+    pub fn forward_pair(&self, [a, b]: &[Tensor; 2]) -> Result<[(Tensor, Tensor); 2]> {
+        if !self.store.is_synchronised() {
+            return Ok([self.forward(a)?, self.forward(b)?]);
+        }
+        // Layer by layer, so that what both views tell the other ranks travels together.
+        let views = self.forward_views(&[a.shallow_clone(), b.shallow_clone()])?;
+        let count = views.len();
+        views.try_into().map_err(|_| Error::shape("network", format!("{count} views"), "2"))
+    }
+
+    fn forward_views(&self, views: &[Tensor]) -> Result<Vec<(Tensor, Tensor)>> {
+        let y = self.backbone.forward_views(views, true)?;
+        let z = self.projection_head.forward_views(&y, true)?;
+        let p = self.prediction_head.forward_views(&z, true)?;
+        z.into_iter().zip(p).map(|(z, p)| Ok((z.f_detach()?, p))).collect()
     }
 }

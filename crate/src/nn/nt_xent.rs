@@ -50,6 +50,57 @@ impl Loss {
     }
 }
 
+/// The rows of every rank, of which a rank's own begin at `offset`.
+#[derive(Debug)]
+pub struct Everyone<'a> {
+    /// Positives `[M, D]`.
+    pub a: &'a Tensor,
+    /// Predictions `[M, D]`.
+    pub b: &'a Tensor,
+    /// Where this rank's rows begin.
+    pub offset: i64,
+}
+
+impl Loss {
+    /// A rank's share of the mean loss of all ranks' rows: own positives `a` and predictions `b`
+    /// against everyone's. The sum over the ranks is what `forward` gives for all rows at once.
+    pub fn share(
+        self,
+        a: &Tensor,
+        b: &Tensor,
+        everyone: &Everyone<'_>,
+        temperature: f64,
+    ) -> Result<Tensor> {
+        check(a, b, temperature)?;
+        let (n, m) = (a.size()[0], everyone.a.size()[0]);
+        let (all_a, all_b) = (normalize(everyone.a)?, normalize(everyone.b)?);
+        let own = |all: &Tensor| all.f_narrow(0, everyone.offset, n);
+        let places =
+            Tensor::f_arange(n, (Kind::Int64, a.device()))?.f_add_scalar(everyone.offset)?;
+        let (logits, target, rows) = match self {
+            Self::NtXent => {
+                let all = Tensor::f_cat(&[&all_a, &all_b], 0)?;
+                let rows = Tensor::f_cat(&[own(&all_a)?, own(&all_b)?], 0)?;
+                let logits = rows.f_matmul(&all.f_tr()?)?.f_div_scalar(temperature)?;
+                let itself = Tensor::f_cat(&[&places, &places.f_add_scalar(m)?], 0)?;
+                let masked = itself.f_unsqueeze(1)?;
+                let minus_infinity =
+                    Tensor::f_full([1], f64::NEG_INFINITY, (logits.kind(), logits.device()))?;
+                let minus_infinity = minus_infinity.f_expand([2 * n, 1], false)?;
+                let logits = logits.f_scatter(1, &masked, &minus_infinity)?;
+                (logits, itself.f_add_scalar(m)?.f_remainder(2 * m)?, 2 * m)
+            }
+            Self::Paper => {
+                let logits = own(&all_a)?.f_matmul(&all_b.f_tr()?)?.f_div_scalar(temperature)?;
+                (logits, places, m)
+            }
+        };
+        let sum =
+            logits.f_cross_entropy_loss(&target, None::<&Tensor>, Reduction::Sum, -100, 0.0)?;
+        Ok(sum.f_div_scalar(rows as f64)?)
+    }
+}
+
 /// NT-Xent with negatives from a bank of unit rows `[M, D]` instead of the batch (lightly's
 /// `NTXentLoss(memory_bank_size=...)`, MoCo's form).
 pub fn nt_xent_with_bank(

@@ -8,7 +8,7 @@ use std::str::FromStr;
 
 use tch::Tensor;
 
-use super::layers::{BatchNorm, Conv};
+use super::layers::{BatchNorm, Conv, each, relu_};
 use super::store::Scope;
 use crate::error::{Error, Result};
 
@@ -111,19 +111,20 @@ impl Block {
         Ok(Self { layers, downsample })
     }
 
-    fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
-        let mut y = x.shallow_clone();
+    fn forward(&self, views: &[Tensor], train: bool) -> Result<Vec<Tensor>> {
+        let mut ys: Vec<Tensor> = views.iter().map(Tensor::shallow_clone).collect();
         for (i, (conv, norm)) in self.layers.iter().enumerate() {
-            y = norm.forward(&conv.forward(&y)?, train)?;
+            ys = norm.forward(&each(&ys, |y| conv.forward(y))?, train)?;
             if i + 1 < self.layers.len() {
-                y = y.f_relu_()?;
+                ys = relu_(ys)?;
             }
         }
-        let shortcut = match &self.downsample {
-            Some((conv, norm)) => norm.forward(&conv.forward(x)?, train)?,
-            None => x.shallow_clone(),
+        let shortcuts = match &self.downsample {
+            Some((conv, norm)) => norm.forward(&each(views, |x| conv.forward(x))?, train)?,
+            None => views.iter().map(Tensor::shallow_clone).collect(),
         };
-        Ok(y.f_add_(&shortcut)?.f_relu_()?)
+        let sum = |(mut y, shortcut): (Tensor, &Tensor)| Ok(y.f_add_(shortcut)?.f_relu_()?);
+        ys.into_iter().zip(&shortcuts).map(sum).collect()
     }
 }
 
@@ -165,13 +166,20 @@ impl ResNet {
 
     /// `[N, 3, H, W] -> [N, feature_dim]`, after global average pooling.
     pub fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
-        let mut y = self.bn1.forward(&self.conv1.forward(x)?, train)?.f_relu_()?;
+        let views = self.forward_views(std::slice::from_ref(x), train)?;
+        views.into_iter().next().ok_or_else(|| Error::shape("backbone", "no view", "one"))
+    }
+
+    /// Several views layer by layer, each a batch of its own.
+    pub fn forward_views(&self, views: &[Tensor], train: bool) -> Result<Vec<Tensor>> {
+        let mut ys = each(views, |x| self.conv1.forward(x))?;
+        ys = relu_(self.bn1.forward(&ys, train)?)?;
         if self.pool {
-            y = y.f_max_pool2d([3, 3], [2, 2], [1, 1], [1, 1], false)?;
+            ys = each(&ys, |y| Ok(y.f_max_pool2d([3, 3], [2, 2], [1, 1], [1, 1], false)?))?;
         }
         for block in &self.blocks {
-            y = block.forward(&y, train)?;
+            ys = block.forward(&ys, train)?;
         }
-        Ok(y.f_mean_dim([2, 3].as_slice(), false, None)?)
+        each(&ys, |y| Ok(y.f_mean_dim([2, 3].as_slice(), false, None)?))
     }
 }

@@ -3,10 +3,14 @@
 //! Modules hold shallow clones of the tensors they made here, so a value copied into an entry is the
 //! module's value too. Names are torchvision's and lightly's; weights therefore travel without a table.
 
+use std::sync::{Arc, Mutex};
+
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal, Uniform};
 use tch::{Device, Kind, Tensor};
 
+use crate::distributed::ProcessGroup;
+use crate::engine::lock;
 use crate::error::{Error, Result};
 use crate::rng;
 
@@ -32,6 +36,17 @@ pub struct Entry {
     pub trainable: bool,
 }
 
+/// The group whose ranks share a model's batch statistics; every batch norm of the model looks here.
+#[derive(Debug, Clone, Default)]
+pub struct Synchronised(Arc<Mutex<Option<ProcessGroup>>>);
+
+impl Synchronised {
+    /// The group, or nothing where each process has its own statistics.
+    pub fn group(&self) -> Option<ProcessGroup> {
+        lock(&self.0).clone()
+    }
+}
+
 /// Every named tensor of a model, in the order of construction.
 #[derive(Debug)]
 pub struct Store {
@@ -41,12 +56,13 @@ pub struct Store {
     pub kind: Kind,
     seed: u64,
     entries: Vec<Entry>,
+    synchronised: Synchronised,
 }
 
 impl Store {
     /// An empty store; `seed` decides every initial value together with the entry's name.
     pub fn new(device: Device, kind: Kind, seed: u64) -> Self {
-        Self { device, kind, seed, entries: Vec::new() }
+        Self { device, kind, seed, entries: Vec::new(), synchronised: Synchronised::default() }
     }
 
     /// The entries in order of construction.
@@ -57,6 +73,22 @@ impl Store {
     /// The trained tensors.
     pub fn parameters(&self) -> impl Iterator<Item = &Entry> {
         self.entries.iter().filter(|entry| entry.trainable)
+    }
+
+    /// The running statistics.
+    pub fn buffers(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.iter().filter(|entry| !entry.trainable)
+    }
+
+    /// From now on the batch norms of this model normalise by the statistics of all ranks
+    /// (`torch.nn.SyncBatchNorm.convert_sync_batchnorm`).
+    pub fn synchronise(&self, group: Option<ProcessGroup>) {
+        *lock(&self.synchronised.0) = group;
+    }
+
+    /// Whether they do.
+    pub fn is_synchronised(&self) -> bool {
+        self.synchronised.group().is_some()
     }
 
     /// A place to create tensors under `name.`.
@@ -117,6 +149,11 @@ impl Scope<'_> {
     /// A corner within this one.
     pub fn sub(&mut self, name: impl std::fmt::Display) -> Scope<'_> {
         Scope { prefix: format!("{}{name}.", self.prefix), store: self.store }
+    }
+
+    /// Where the batch norms look for a group.
+    pub fn synchronised(&self) -> Synchronised {
+        self.store.synchronised.clone()
     }
 
     /// A trained tensor.

@@ -1,0 +1,51 @@
+// What the files of this folder share: the process group and how its calls fail.
+#pragma once
+
+#include <torch/csrc/distributed/c10d/ProcessGroup.hpp>
+
+#include <atomic>
+#include <cstring>
+
+namespace nnclr {
+
+using at::Tensor;
+
+// Longest message of an error, with its end.
+constexpr size_t kMessage = 1024;
+
+// One communicator and the store behind it.
+struct Group {
+  c10::intrusive_ptr<c10d::Store> store;
+  c10::intrusive_ptr<c10d::ProcessGroup> group;
+  int rank;
+  int size;
+  // What this process gave to collectives, and how long it waited in them.
+  std::atomic<int64_t> bytes{0};
+  std::atomic<int64_t> nanoseconds{0};
+
+  // Sum over the ranks, in place.
+  void sum(Tensor& tensor);
+  // `[size * N, ...]` of `[N, ...]`, in rank order; no gradient.
+  Tensor all_gather(const Tensor& tensor);
+  // Counts, waits and throws what went wrong.
+  void wait(const c10::intrusive_ptr<c10d::Work>& work, const Tensor& tensor);
+};
+
+// Runs `work`; what it throws becomes false and a message.
+template <typename Work>
+bool guarded(char* message, Work&& work) {
+  try {
+    work();
+    return true;
+  } catch (const c10::Error& error) {
+    std::strncpy(message, error.what_without_backtrace(), kMessage - 1);
+  } catch (const std::exception& error) {
+    std::strncpy(message, error.what(), kMessage - 1);
+  } catch (...) {
+    std::strncpy(message, "an unknown exception", kMessage - 1);
+  }
+  message[kMessage - 1] = '\0';
+  return false;
+}
+
+}  // namespace nnclr

@@ -1,0 +1,11 @@
+// Stand-in: see gloo_headers/README.md.
+#pragma once
+
+#include <chrono>
+
+namespace gloo {
+class Context {
+ public:
+  void setTimeout(std::chrono::milliseconds timeout);
+};
+}  // namespace gloo
