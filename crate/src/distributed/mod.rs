@@ -151,6 +151,9 @@ impl ProcessGroup {
 
     /// Every tensor takes rank `root`'s values.
     pub fn broadcast(&self, tensors: &[Tensor], root: usize) -> Result<()> {
+        if tensors.is_empty() {
+            return Ok(());
+        }
         let mut pointers: Vec<*mut C_tensor> =
             tensors.iter().map(|tensor| tensor.as_ptr().cast_mut()).collect();
         let count = pointers.len() as i64;
