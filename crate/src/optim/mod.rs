@@ -209,11 +209,8 @@ impl Slot {
                 let Memory::Momentum(buffer) = &mut self.memory else {
                     return self.adamw(gradient, ADAMW, lr * adam_share);
                 };
-                let step = muon::direction(buffer, gradient, momentum)?;
-                // Decay apart from the gradient, as AdamW has it.
-                let _ = self.parameter.f_mul_scalar_(1.0 - lr * self.group.weight_decay)?;
-                let _ = self.parameter.f_sub_(&step.f_mul_scalar(lr)?)?;
-                return Ok(());
+                let parameter = &mut self.parameter;
+                return muon::update(parameter, buffer, gradient, self.group, momentum, lr);
             }
             Rule::Sgd { momentum, nesterov } => {
                 (sgd::direction(&self.parameter, gradient, self.group)?, momentum, nesterov)
