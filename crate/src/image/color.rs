@@ -146,7 +146,9 @@ vectorised! {
     }
 }
 
-/// The hue of Pillow's `rgb2hsv`, with its mix of single and double precision, without branches.
+/// The hue of Pillow's `rgb2hsv`, without branches. Pillow mixes single and double precision; single
+/// gives the same bytes when the smaller quotient is taken off last, or added last (a test compares
+/// all colours).
 #[inline(always)]
 fn hue_byte(r: u8, g: u8, b: u8) -> u8 {
     let max = r.max(g).max(b);
@@ -162,12 +164,15 @@ fn hue_byte(r: u8, g: u8, b: u8) -> u8 {
         (4.0, g, r)
     };
     let (plus, minus) = ((max - plus) as f32 / divisor, (max - minus) as f32 / divisor);
-    let sixths = (offset + f64::from(plus) - f64::from(minus)) as f32;
-    let turned = f64::from(sixths) / 6.0 + 1.0;
-    let hue = if turned >= 1.0 { turned - 1.0 } else { turned } as f32;
-    let byte = f64::from(hue) * 255.0;
+    // One quotient is 1 unless the colour is grey; with that one first, only one step rounds.
+    let sixths = if plus >= minus { offset + plus - minus } else { offset - minus + plus };
+    let turned = sixths / 6.0;
+    let hue = if turned < 0.0 { turned + 1.0 } else { turned };
     // SAFETY: all quotients are from 0 to 1, so the hue is, whatever the three bytes are.
-    unsafe { byte.to_int_unchecked::<i32>() as u8 }
+    let byte = unsafe { (hue * 255.0).to_int_unchecked::<i32>() };
+    // The product may have been rounded up to the integer: 256 hue - hue is compared exactly.
+    let rounded_up = hue * 256.0 - (byte as f32) < hue;
+    (byte - i32::from(rounded_up)) as u8
 }
 
 /// Pillow's `hsv2rgb`. Integers up to the last division give the same bytes for every input.
@@ -247,6 +252,42 @@ mod tests {
         assert_eq!(with(one(255, 0, 0), |p| hue(p, 1.0 / 3.0)), [0, 255, 0]);
         // Pillow's byte of hue is not exact backwards: 171 instead of 170.
         assert_eq!(with(one(255, 0, 0), |p| hue(p, -1.0 / 3.0)), [6, 0, 255]);
+    }
+
+    /// The hue as Pillow's `rgb2hsv` computes it.
+    fn pillow_hue(r: u8, g: u8, b: u8) -> u8 {
+        let (max, min) = (r.max(g).max(b), r.min(g).min(b));
+        if max == min {
+            return 0;
+        }
+        let part = |value: u8| f64::from(f32::from(max - value) / f32::from(max - min));
+        let (rc, gc, bc) = (part(r), part(g), part(b));
+        let sixths = match max {
+            _ if r == max => bc - gc,
+            _ if g == max => 2.0 + rc - bc,
+            _ => 4.0 + gc - rc,
+        } as f32;
+        let hue = (f64::from(sixths) / 6.0 + 1.0).rem_euclid(1.0) as f32;
+        (f64::from(hue) * 255.0) as u8
+    }
+
+    #[test]
+    fn the_hue_of_every_colour_is_pillows() {
+        // It depends on the distances from the largest channel alone.
+        for low in 0..=255 {
+            for other in low..=255 {
+                for [r, g, b] in [
+                    [255, low, other],
+                    [255, other, low],
+                    [low, 255, other],
+                    [other, 255, low],
+                    [low, other, 255],
+                    [other, low, 255],
+                ] {
+                    assert_eq!(hue_byte(r, g, b), pillow_hue(r, g, b), "{r} {g} {b}");
+                }
+            }
+        }
     }
 
     #[test]

@@ -45,7 +45,19 @@ impl Crop {
 /// Crops and resizes to `width` x `height`: pixels outside the crop have no influence. A crop that
 /// sticks out is cut to the picture.
 pub fn crop_resize(picture: &Picture, crop: Crop, width: u32, height: u32) -> Picture {
-    resize_window(picture, crop, (width, height), Crop { left: 0, top: 0, width, height })
+    crop_resize_flipped(picture, crop, (width, height), false)
+}
+
+/// The same, mirrored left and right where `flipped`: the columns are written in the other order,
+/// which costs nothing.
+pub(crate) fn crop_resize_flipped(
+    picture: &Picture,
+    crop: Crop,
+    size: (u32, u32),
+    flipped: bool,
+) -> Picture {
+    let window = Crop { left: 0, top: 0, width: size.0, height: size.1 };
+    resize(picture, crop, size, window, flipped)
 }
 
 /// The part `window` of what resizing `crop` to `size` would give, without computing the rest.
@@ -55,8 +67,15 @@ pub(crate) fn resize_window(
     size: (u32, u32),
     window: Crop,
 ) -> Picture {
+    resize(picture, crop, size, window, false)
+}
+
+fn resize(picture: &Picture, crop: Crop, size: (u32, u32), window: Crop, flipped: bool) -> Picture {
     let crop = crop.within(picture.width, picture.height);
-    let columns = Weights::new(crop.width, size.0, window.left, window.width);
+    let mut columns = Weights::new(crop.width, size.0, window.left, window.width);
+    if flipped {
+        columns.spans.reverse();
+    }
     let lines = Weights::new(crop.height, size.1, window.top, window.height);
     // Only rows that the vertical pass will read.
     let (first, last) = lines.reach();

@@ -1,7 +1,7 @@
 //! One augmented view: what is drawn, and how it is applied, in the order of lightly's
 //! `SimCLRTransform`.
 
-use super::crop_resize::{Crop, crop_resize, resize_window};
+use super::crop_resize::{Crop, crop_resize_flipped, resize_window};
 pub use super::options::ViewOptions;
 use super::{Picture, blur, color, orient};
 use rand::{Rng, RngExt, seq::SliceRandom};
@@ -83,10 +83,8 @@ impl ViewPlan {
 
     /// Makes the view. The crop comes first: all that follows works on the view's few pixels.
     pub fn apply(&self, picture: &Picture) -> Picture {
-        let mut view = crop_resize(picture, self.crop, self.size, self.size);
-        if self.horizontal_flip {
-            orient::flip_horizontal(&mut view);
-        }
+        let size = (self.size, self.size);
+        let mut view = crop_resize_flipped(picture, self.crop, size, self.horizontal_flip);
         if self.vertical_flip {
             orient::flip_vertical(&mut view);
         }
@@ -175,6 +173,7 @@ fn wide((low, high): (f32, f32)) -> (f64, f64) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::crop_resize::crop_resize;
     use super::super::options::tests::simclr;
     use super::*;
     use crate::rng::stream;
