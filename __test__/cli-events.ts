@@ -39,6 +39,7 @@ const step = (n: number, epoch: number, loss: number): TrainEvent => ({
   lr: 0.06,
   imagesPerSecond: 812.4,
   dataWait: 0.02,
+  communication: null,
   secondsLeft: 83,
   ...HEALTH,
 })
@@ -52,6 +53,7 @@ const epoch = (n: number, loss: number): TrainEvent => ({
   seconds: 37,
   imagesPerSecond: 812.4,
   dataWait: 0.02,
+  communication: null,
   ...HEALTH,
 })
 
@@ -65,6 +67,7 @@ export function recordedEvents(result: TrainResult = RESULT): TrainEvent[] {
       classes: ['cat', 'dog'],
       steps: 4,
       resumedAt: 0,
+      ranks: 1,
       device: 'cpu',
       precision: 'fp32',
     },

@@ -4,7 +4,7 @@ import { PROGRAM_ONLY } from '../ts/cli/field-words.js'
 import { configFields } from '../ts/config.js'
 import { nnclr } from './cli-terminal.js'
 
-const COMMANDS = ['train', 'knn', 'embed', 'info', 'cuda']
+const COMMANDS = ['train', 'knn', 'embed', 'launch', 'info', 'cuda']
 
 test('every field of the configuration is a flag, and no other', (t) => {
   const flags = configFlags().flatMap((group) => group.flags.map(({ key }) => key))

@@ -125,7 +125,7 @@ test('an unknown command names the known ones', async (t) => {
   t.is(code, 2)
   t.regex(
     stderr,
-    /command: got 'trein', expected train \| knn \| embed \| info \| cuda \(did you mean 'train'\?\)/,
+    /command: got 'trein', expected train \| knn \| embed \| launch \| info \| cuda \(did you mean 'train'\?\)/,
   )
 })
 

@@ -50,7 +50,8 @@ export function runWithLimit(program: string, out: string, kibibytes: number): P
   return watched(spawn('bash', words, { cwd: ROOT })).ended
 }
 
-function watched(child: ChildProcess): Child {
+/** Watches a process to its end. */
+export function watched(child: ChildProcess): Child {
   let [stdout, stderr] = ['', '']
   child.stdout?.setEncoding('utf8').on('data', (text: string) => (stdout += text))
   child.stderr?.setEncoding('utf8').on('data', (text: string) => (stderr += text))

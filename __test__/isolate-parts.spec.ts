@@ -101,7 +101,15 @@ test('errors arrive with class, fields, causes and stack', async (t) => {
 })
 
 test('an ended process is told in words', (t) => {
-  const base = { pid: 7, step: 0, used: null, limit: null, checkpoint: null, output: '' }
+  const base = {
+    title: 'child process',
+    pid: 7,
+    step: 0,
+    used: null,
+    limit: null,
+    checkpoint: null,
+    output: '',
+  }
   const words = (exit: Parameters<typeof processError>[0]['exit']): string =>
     processError({ ...base, exit }).message
   t.is(words({ code: 3, signal: null }), 'the child process ended with exit code 3')

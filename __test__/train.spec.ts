@@ -12,7 +12,7 @@ import { temporaryFolder } from './temporary-folder.js'
 /** 22 pictures with 6 held back leave 16: 2 steps an epoch. */
 const HELD: Partial<TrainConfig> = { data: samples(22), validation: 0.25, momentum: 0 }
 /** Names of numbers that depend on the clock. */
-const WALL_CLOCK = ['seconds', 'imagesPerSecond', 'dataWait', 'secondsLeft']
+const WALL_CLOCK = ['communication', 'seconds', 'imagesPerSecond', 'dataWait', 'secondsLeft']
 
 let out: string
 let seen: Told

@@ -9,6 +9,7 @@ import { epochResnet50 } from './measures/epoch-resnet50.js'
 import { firstStep } from './measures/first-step.js'
 import { growthBank, growthBatch, growthSet, growthWorkers } from './measures/growth.js'
 import { memory } from './measures/memory.js'
+import { ranks } from './measures/ranks.js'
 import { views32, views224, views224Cached } from './measures/views.js'
 import { dataWait, eventLoop } from './measures/while-training.js'
 
@@ -26,6 +27,7 @@ export const MEASURES: readonly Measure[] = [
   firstStep,
   eventLoop,
   dataWait,
+  ranks,
   growthWorkers,
   growthBatch,
   growthBank,

@@ -11,7 +11,7 @@ import type { Sums } from './train/sums.js'
 export interface CheckpointMetadata {
   /** nnclr's version. */
   readonly version: string
-  /** The complete configuration. */
+  /** The configuration, without ranks. */
   readonly config: Record<string, unknown>
   /** Finished epochs. */
   readonly epoch: number
@@ -55,7 +55,9 @@ export async function saveCheckpoint(
   const path = directory.checkpointPath(standing.epoch, standing.step)
   const { version } = await native.nativeInfo()
   const position = await directory.position()
-  const metadata = { version, config: configRecord(config), position, ...standing }
+  // It holds no ranks: any number of them can go on from it.
+  const { devices: _devices, distributed: _distributed, ...settings } = configRecord(config)
+  const metadata = { version, config: settings, position, ...standing }
   await session.save(path, JSON.stringify(metadata satisfies CheckpointMetadata))
   await directory.removeOldCheckpoints(config.checkpoint.keep, standing.step)
   return path

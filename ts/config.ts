@@ -18,6 +18,7 @@ export { type FittedConfig, fitToSet } from './config/fit.js'
 export type {
   BackboneName,
   CheckpointSettings,
+  DistributedSettings,
   EvaluationSettings,
   MemoryBankSettings,
   PredictionHeadSettings,

@@ -3,6 +3,7 @@
 import type { TransformSettings } from './config.js'
 import type { DataInput, Dataset } from './data/dataset.js'
 import { openDataset } from './data/open-dataset.js'
+import type { DistributedSampler } from './distributed/sampler.js'
 import { NnclrError } from './errors.js'
 import { loadBatches, openPictures, viewOptions } from './loader.js'
 import { type BadPicture, guarded, type Loader, native } from './native.js'
@@ -84,6 +85,8 @@ export interface DataLoaderOptions {
   readonly batchSize?: number
   /** A new order each epoch. @default false, as PyTorch */
   readonly shuffle?: boolean
+  /** Which pictures and in which order, instead of `shuffle`: a rank's share of the set. */
+  readonly sampler?: DistributedSampler
   /** Leave out a last batch that is not full. @default false, as PyTorch */
   readonly dropLast?: boolean
   /** Threads that read pictures; no result depends on it. @default one a core, at most 8 */
@@ -119,13 +122,17 @@ export class DataLoader implements AsyncIterable<DataBatch> {
   /** Epochs begun so far; set it to go on from another one. */
   epoch = 0
   readonly #data: DataInput
-  readonly #options: Required<Omit<DataLoaderOptions, 'numWorkers'>> & { workers: number }
+  readonly #options: Required<Omit<DataLoaderOptions, 'numWorkers' | 'sampler'>> & {
+    workers: number
+  }
+  readonly #sampler: DistributedSampler | null
   #opened: Promise<{ dataset: Dataset; loader: Loader }> | null = null
 
   /** Nothing is read before the first batch. @throws NnclrError CONFIG for options out of range. */
   constructor(data: DataInput, options: DataLoaderOptions = {}) {
-    const { numWorkers, ...rest } = options
+    const { numWorkers, sampler = null, ...rest } = options
     this.#data = data
+    this.#sampler = sampler
     this.#options = {
       transform: new SimCLRTransform(),
       batchSize: 256,
@@ -138,24 +145,31 @@ export class DataLoader implements AsyncIterable<DataBatch> {
       ...rest,
       workers: workersOf({ workers: numWorkers ?? 'auto' }),
     }
-    const { batchSize } = this.#options
+    const { batchSize, shuffle } = this.#options
     if (!(Number.isInteger(batchSize) && batchSize > 0)) {
       const expected = 'a whole number above 0'
       throw NnclrError.config([{ field: 'batchSize', value: String(batchSize), expected }])
+    }
+    if (sampler !== null && shuffle) {
+      const expected = 'no shuffle beside a sampler, which has its own'
+      throw NnclrError.config([{ field: 'shuffle', value: 'true', expected }])
     }
   }
 
   /** Batches an epoch: Python's `len(loader)`. Opens the set. */
   async steps(): Promise<number> {
     const { dataset } = await this.#open()
-    return stepsPerEpoch(dataset.length, this.#options.batchSize, this.#options.dropLast)
+    const { batchSize, dropLast } = this.#options
+    return stepsPerEpoch(this.#sampler?.length ?? dataset.length, batchSize, dropLast)
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<DataBatch, void, void> {
     const { seed, shuffle, batchSize, dropLast, device } = this.#options
     const { dataset, loader } = await this.#open()
-    const epoch = this.epoch++
-    const order = epochOrder(dataset.length, { seed, epoch, shuffle })
+    const epoch = this.#sampler?.epoch ?? this.epoch
+    this.epoch = epoch + 1
+    const order =
+      this.#sampler?.indices(epoch) ?? epochOrder(dataset.length, { seed, epoch, shuffle })
     const source = loadBatches(loader, batches(order, batchSize, dropLast), epoch)
     let before: Promise<void> = Promise.resolve()
     try {
@@ -193,6 +207,12 @@ export class DataLoader implements AsyncIterable<DataBatch> {
       const { transform, seed, workers, onBadImage, cacheBytes } = this.#options
       const { maxPixels, maxBytes, background } = presets.default
       const dataset = await openDataset(this.#data)
+      const expected = this.#sampler?.dataLength ?? dataset.length
+      if (expected !== dataset.length) {
+        const value = `one of ${expected} pictures`
+        const of = `the sampler of this set: ${dataset.length} pictures`
+        throw NnclrError.config([{ field: 'sampler', value, expected: of }])
+      }
       const pictures = openPictures(dataset, { cacheBytes, maxPixels, maxBytes, background })
       const loader = called(
         () =>

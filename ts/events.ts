@@ -33,6 +33,16 @@ export interface NeighbourHealth {
   readonly bankFilled: number
 }
 
+/** What the ranks of a training told each other, as means over steps. */
+export interface Communication {
+  /** Bytes that this rank sent and reduced in a step. */
+  readonly bytesPerStep: number
+  /** Time in a step that this rank waited for the others and the network. */
+  readonly secondsPerStep: number
+  /** Share of the wall-clock time that this was, 0 to 1. */
+  readonly share: number
+}
+
 /** Training begins; everything is settled. */
 export interface StartEvent {
   readonly type: 'start'
@@ -46,7 +56,9 @@ export interface StartEvent {
   readonly steps: number
   /** Steps that an earlier run had finished; 0 unless resumed. */
   readonly resumedAt: number
-  /** The device in use, for example `cpu`. */
+  /** Processes that train together. */
+  readonly ranks: number
+  /** The device in use, for example `cpu`; of rank 0. */
   readonly device: string
   /** The arithmetic in use. */
   readonly precision: 'fp32' | 'bf16'
@@ -67,8 +79,10 @@ export interface StepEvent extends NeighbourHealth {
   readonly lr: number
   /** Pictures (pairs of views) a second since the last step event. */
   readonly imagesPerSecond: number
-  /** Share of the time spent waiting for data, 0 to 1. */
+  /** Share of the time spent waiting for data, 0 to 1; of rank 0. */
   readonly dataWait: number
+  /** Of rank 0 since the last step event; null on one rank. */
+  readonly communication: Communication | null
   /** Estimate for the rest of the run, seconds. */
   readonly secondsLeft: number
 }
@@ -88,8 +102,10 @@ export interface EpochEvent extends NeighbourHealth {
   readonly seconds: number
   /** Pictures (pairs of views) a second. */
   readonly imagesPerSecond: number
-  /** Share of the time spent waiting for data, 0 to 1. */
+  /** Share of the time spent waiting for data, 0 to 1; of rank 0. */
   readonly dataWait: number
+  /** Of rank 0; null on one rank. */
+  readonly communication: Communication | null
 }
 
 /** The validation pictures were classified by their neighbours among the training pictures. */

@@ -14,6 +14,15 @@ export {
   SimCLRTransform,
   type SimCLRTransformOptions,
 } from './data-loader.js'
+export { convertSyncBatchNorm, DistributedDataParallel } from './distributed/ddp.js'
+export {
+  destroyProcessGroup,
+  getProcessGroup,
+  type InitProcessGroupOptions,
+  initProcessGroup,
+  ProcessGroup,
+} from './distributed/process-group.js'
+export { DistributedSampler, type DistributedSamplerOptions } from './distributed/sampler.js'
 export {
   type Embedded,
   type EmbedOptions,
@@ -32,6 +41,7 @@ export {
 export { type ConfigIssue, type EndedChild, type ErrorCode, NnclrError } from './errors.js'
 export type {
   CheckpointEvent,
+  Communication,
   EndEvent,
   EpochEvent,
   EvaluationEvent,

@@ -5,6 +5,7 @@
 
 import { checkSignal } from './config/signal.js'
 import { resolveConfig, type TrainConfig } from './config.js'
+import { groupsSoFar } from './distributed/group-name.js'
 import type { Embedded, EmbedOptions, KnnOptions, KnnResult } from './embed.js'
 import { isAbort, NnclrError } from './errors.js'
 import type { TrainEvent, TrainResult } from './events.js'
@@ -26,6 +27,17 @@ export async function trainInChild(
   emit: (event: TrainEvent) => void,
   transport?: Transport,
 ): Promise<TrainResult> {
+  const { call, resultOf } = await trainCall(config, emit)
+  // The child joins the ranks of a launcher in this process's place.
+  const env = { ...groupsSoFar(process.env), ...options.env }
+  return resultOf(await callInChild(call, { ...options, env }, transport))
+}
+
+/** A training as a child process gets it, and its result from the child's answer. */
+export async function trainCall(
+  config: TrainConfig,
+  emit: (event: TrainEvent) => void,
+): Promise<{ call: Call; resultOf: (answer: unknown) => TrainResult }> {
   // Before a process is made for it; the child, which may resume a run, resolves it anew.
   const resolved = resolveConfig(config)
   let isBegun = resolved.resume
@@ -41,8 +53,7 @@ export async function trainInChild(
     return (await listCheckpoints(resolved.out).catch(() => []))[0]?.path ?? null
   }
   const call = { job: 'train', ...(await parted(config)), onEvent, lastCheckpoint } as const
-  const answer = await callInChild(call, options, transport)
-  return result ?? (answer as TrainResult)
+  return { call, resultOf: (answer) => result ?? (answer as TrainResult) }
 }
 
 /** Embeds in a child process. */

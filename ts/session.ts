@@ -9,17 +9,28 @@ import { native, type Session, type SessionOptions } from './native.js'
 /** LARS scales each step to this share of the weight's length (lightly's and the paper's value). */
 const TRUST_COEFFICIENT = 0.001
 
-/** Threads for libtorch. */
-export function threadsOf({ threads }: Pick<ResolvedConfig, 'threads'>): number {
-  return threads === 'auto' ? availableParallelism() : threads
+/** Cores for each of `sharers` processes on this machine. */
+function coresFor(sharers: number): number {
+  return Math.max(1, Math.floor(availableParallelism() / sharers))
+}
+
+/** Threads for libtorch in each of `sharers` processes on this machine. */
+export function threadsOf(
+  { threads }: Pick<ResolvedConfig, 'threads'>,
+  sharers: number = 1,
+): number {
+  return threads === 'auto' ? coresFor(sharers) : threads
 }
 
 /** Threads that read pictures: decoding and augmenting keep up with training on a quarter of these. */
 const MOST_WORKERS = 8
 
-/** Threads for the loader. */
-export function workersOf({ workers }: Pick<ResolvedConfig, 'workers'>): number {
-  return workers === 'auto' ? Math.min(MOST_WORKERS, availableParallelism()) : workers
+/** Threads for the loader in each of `sharers` processes on this machine. */
+export function workersOf(
+  { workers }: Pick<ResolvedConfig, 'workers'>,
+  sharers: number = 1,
+): number {
+  return workers === 'auto' ? Math.min(MOST_WORKERS, coresFor(sharers)) : workers
 }
 
 /** `auto` means bf16 where the processor multiplies it in hardware. */

@@ -6,7 +6,14 @@
 
 import { fileURLToPath } from 'node:url'
 import { NnclrError } from './errors.js'
-import { type Batch, type CallSite, guarded, type NativeTensor, native } from './native.js'
+import {
+  type Batch,
+  type CallSite,
+  guarded,
+  type NativeReducer,
+  type NativeTensor,
+  native,
+} from './native.js'
 
 /** Element types. */
 export type DType = 'float32' | 'float64' | 'bfloat16' | 'int64'
@@ -26,15 +33,38 @@ let gradOff = 0
 export function noGrad<T>(work: () => T): T {
   gradOff += 1
   try {
-    const result = work()
-    if (result instanceof Promise) {
-      const expected = 'a function that does not await: read numbers after noGrad'
-      throw NnclrError.config([{ field: 'noGrad', value: 'an async function', expected }])
-    }
-    return result
+    return withoutAwait('noGrad', work)
   } finally {
     gradOff -= 1
   }
+}
+
+/** Whether calls made now record gradients. */
+export function isRecording(): boolean {
+  return gradOff === 0
+}
+
+/** Runs `work`. @throws NnclrError CONFIG when it returns a promise. */
+export function withoutAwait<T>(name: string, work: () => T): T {
+  const result = work()
+  if (!(result instanceof Promise)) return result
+  const expected = `a function that does not await: read numbers after ${name}`
+  throw NnclrError.config([{ field: name, value: 'an async function', expected }])
+}
+
+/**
+ * The data-parallel modules that a tensor was computed through. What is computed from tensors has the
+ * reducers of all of them, so that a loss knows which gradients its backward pass must reduce.
+ */
+type Reducers = ReadonlySet<NativeReducer>
+
+const NO_REDUCERS: Reducers = new Set()
+
+/** The reducers of what is computed from `inputs`. */
+export function reducersOf(inputs: readonly Tensor[]): Reducers {
+  const found = inputs.filter(({ reducers }) => reducers.size > 0)
+  if (found.length === 0 || !isRecording()) return NO_REDUCERS
+  return new Set(found.flatMap(({ reducers }) => [...reducers]))
 }
 
 /** This module's folder, as stack frames name it: the first frame from elsewhere is the caller's. */
@@ -69,8 +99,12 @@ export class Tensor implements Disposable {
   readonly handle: NativeTensor
 
   /** @internal */
-  constructor(handle: NativeTensor) {
+  reducers: Reducers
+
+  /** @internal */
+  constructor(handle: NativeTensor, reducers: Reducers = NO_REDUCERS) {
     this.handle = handle
+    this.reducers = reducers
   }
 
   /**
@@ -184,9 +218,12 @@ export class Tensor implements Disposable {
     return apply('to', [this], { word: dtype })
   }
 
-  /** Adds the gradients of this scalar to every tensor it came from that requires one. */
+  /**
+   * Adds the gradients of this scalar to every tensor it came from that requires one; the gradients of
+   * `DistributedDataParallel` modules on the way are averaged over the ranks.
+   */
   backward(): void {
-    called(() => this.handle.backward(siteOf('backward')))
+    called(() => this.handle.backward(siteOf('backward'), [...this.reducers]))
   }
 
   /** Whether backward passes from now on leave a gradient here; for freezing parameters. */
@@ -228,7 +265,8 @@ export function apply(
   settings: { number?: number; dim?: number; word?: string } = {},
 ): Tensor {
   const handles = inputs.map(({ handle }) => handle)
-  return new Tensor(called(() => native.applyOp(siteOf(name), { name, ...settings }, handles)))
+  const made = called(() => native.applyOp(siteOf(name), { name, ...settings }, handles))
+  return new Tensor(made, name === 'detach' ? NO_REDUCERS : reducersOf(inputs))
 }
 
 /**

@@ -3,19 +3,21 @@
  * `crate/src/step.rs`, which does one step.
  */
 
-import { saveCheckpoint } from './checkpoint.js'
-import type { TrainConfig } from './config.js'
-import { isAbort, NnclrError } from './errors.js'
-import { knnScore } from './evaluate.js'
+import { type Standing, saveCheckpoint } from './checkpoint.js'
+import { resolveConfig, type TrainConfig } from './config.js'
+import { rankEnvironment } from './distributed/environment.js'
+import { checkDevices } from './distributed/join-ranks.js'
+import { trainOnRanks } from './distributed/start-ranks.js'
+import { NnclrError } from './errors.js'
 import type { TrainEvent, TrainResult } from './events.js'
 import { isolation, type RunOptions, trainInChild } from './isolate.js'
 import { loadBatches } from './loader.js'
-import type { BadPicture } from './native.js'
-import { batches, epochOrder, pick } from './sampler.js'
 import { learningRate } from './schedule.js'
 import { precisionOf } from './session.js'
 import { BadPictures } from './train/bad-pictures.js'
 import { Clock } from './train/clock.js'
+import { sharesOf } from './train/epoch-plan.js'
+import { scoreOf } from './train/evaluation.js'
 import { NeighbourWarmup } from './train/neighbour-warmup.js'
 import { type Prepared, prepare } from './train/prepare.js'
 import { addStep, healthOf, meansOf, noSums, type Sums } from './train/sums.js'
@@ -27,9 +29,14 @@ import { TrainRun } from './train/train-run.js'
  * Returns at once: `await` the run for its result, `for await` over it for events. `signal` ends it
  * after the step under way, with a checkpoint; the result then has `stopped: true`. Never prints.
  *
+ * With `devices` above 1 it starts so many processes, its ranks, which train together; the run, its
+ * events and its directory are one. In a process that a launcher has started as a rank it joins the
+ * other ranks: each calls `train` with the same configuration and gets the same result, rank 0 the events.
+ *
  * @throws NnclrError (rejects) with `code`: CONFIG for a configuration with problems, all of them
- * listed; IO, DECODE, CHECKPOINT, DEVICE, DIVERGED, TORCH as named; PROCESS when the child process
- * of `{ isolate: true }` ended before it was done.
+ * listed; IO, DECODE, CHECKPOINT, DEVICE, DIVERGED, TORCH as named; PROCESS when a child process,
+ * that of `{ isolate: true }` or a rank, ended before it was done; DISTRIBUTED naming the rank that
+ * did not come, left or does not answer.
  *
  * @example
  * const { checkpoint, loss } = await train({ data: 'photos/', out: 'runs/first' })
@@ -41,13 +48,23 @@ import { TrainRun } from './train/train-run.js'
 export function train(config: TrainConfig, options: RunOptions = {}): TrainRun {
   return new TrainRun(async (emit) => {
     const isolate = isolation(options)
+    const { devices } = resolveConfig(config)
+    const environment = rankEnvironment(process.env)
+    if (environment !== null) checkDevices(devices, environment)
+    else if (devices !== 'auto' && devices > 1) return trainOnRanks(config, isolate ?? {}, emit)
     if (isolate !== null) return trainInChild(config, isolate, emit)
     const prepared = await prepare(config)
-    try {
-      return await new Training(prepared, emit).run()
-    } finally {
-      await prepared.close()
-    }
+    const { isFirst } = prepared.ranks
+    const result = await new Training(prepared, isFirst ? emit : () => {})
+      .run()
+      .catch(async (error: unknown) => {
+        const known = NnclrError.from(error)
+        // The cause is what the caller must see, whatever closing fails with.
+        await prepared.close(known.message).catch(() => {})
+        throw known
+      })
+    await prepared.close()
+    return result
   })
 }
 
@@ -55,7 +72,7 @@ export function train(config: TrainConfig, options: RunOptions = {}): TrainRun {
 class Training {
   readonly #on: Prepared
   readonly #emit: (event: TrainEvent) => void
-  readonly #clock: Clock = new Clock()
+  readonly #clock: Clock
   readonly #bad: BadPictures
   readonly #steps: number
   readonly #neighbourWarmup: NeighbourWarmup
@@ -69,15 +86,18 @@ class Training {
   #evaluatedAt = -1
   #checkpoint: string | null = null
   #savedAt = -1
+  /** Whether the ranks have agreed to stop. */
+  #isStopped = false
 
   constructor(prepared: Prepared, emit: (event: TrainEvent) => void) {
     this.#on = prepared
     this.#emit = emit
-    this.#steps = prepared.config.epochs * prepared.stepsPerEpoch
+    this.#clock = new Clock(prepared.ranks.worldSize)
+    this.#steps = prepared.config.epochs * prepared.plan.steps
     const before = prepared.restored?.metadata
     const { directory, config, dataset } = prepared
     this.#neighbourWarmup = new NeighbourWarmup(config, this.#steps, before?.neighbourWarmup)
-    this.#bad = new BadPictures(directory, config, dataset.length, before?.bad ?? [])
+    this.#bad = new BadPictures(directory.badImages, config, dataset.length, before?.bad ?? [])
     if (before !== undefined) {
       this.#epoch = before.epoch
       this.#step = before.step
@@ -96,7 +116,7 @@ class Training {
     this.#start()
     // At step 0, and where a signal cut the evaluation of the epoch that just ended short.
     if (this.#isEvaluationDue && this.#evaluatedAt !== this.#step) await this.#evaluate()
-    while (this.#epoch < config.epochs && !this.#isStopped) {
+    while (this.#epoch < config.epochs && !(await this.#agreeToStop())) {
       const isWhole = await this.#runEpoch()
       if (!isWhole) break
       await this.#endEpoch()
@@ -104,8 +124,15 @@ class Training {
     return this.#finish()
   }
 
-  get #isStopped(): boolean {
+  /** Whether this rank was asked to stop. */
+  get #isAsked(): boolean {
     return this.#on.config.signal?.aborted === true
+  }
+
+  /** Whether any rank was, so that all stop in the same place. */
+  async #agreeToStop(): Promise<boolean> {
+    this.#isStopped ||= await this.#on.ranks.any(this.#isAsked)
+    return this.#isStopped
   }
 
   /** Whether it stands at an epoch's end that is evaluated. */
@@ -116,30 +143,33 @@ class Training {
 
   /** The steps of an epoch, from where it stands; false when the signal ended it before its end. */
   async #runEpoch(): Promise<boolean> {
-    const { config, session, loader, indices, stepsPerEpoch } = this.#on
+    const { config, ranks, session, loader, indices, plan } = this.#on
     const epoch = this.#epoch
-    const order = epochOrder(indices.length, { seed: config.seed, epoch, shuffle: true })
-    const plan = batches(pick(indices, order), config.batchSize, config.dropLast, this.#stepInEpoch)
+    const shares = sharesOf(this.#on, epoch, this.#stepInEpoch)
     this.#clock.startEpoch()
-    for await (const batch of loadBatches(loader, plan, epoch)) {
+    for await (const batch of loadBatches(loader, shares, epoch)) {
       this.#clock.gotBatch()
-      this.#skip(batch.bad)
+      this.#bad.meet(batch.bad)
       const lr = learningRate(config, this.#step, this.#steps)
       const positive = this.#neighbourWarmup.positive(this.#step)
       const numbers = await session
-        .step(batch, { lr, positive })
+        .step(batch, { lr, positive, stop: this.#isAsked, news: this.#bad.untold })
         .catch((error) => this.#explain(error))
       addStep(this.#sums, numbers)
       this.#neighbourWarmup.observe(numbers)
+      const left = indices.length - this.#stepInEpoch * config.batchSize
       this.#step += 1
       this.#stepInEpoch += 1
-      this.#clock.finishedStep(batch.length)
+      this.#clock.finishedStep(Math.min(config.batchSize, left), numbers)
+      if (numbers.news > 0) await this.#tellBad()
+      await ranks.checkBanks(session, this.#step)
       if (this.#step % config.logEverySteps === 0) this.#report(numbers)
-      if (this.#isStopped) return this.#stepInEpoch === stepsPerEpoch
+      this.#isStopped = ranks.isStop(this.#isAsked, numbers.stop)
+      if (this.#isStopped) return this.#stepInEpoch === plan.steps
       const { everySteps } = config.checkpoint
       // The end of an epoch saves for itself.
       const isDue = everySteps > 0 && this.#step % everySteps === 0
-      if (isDue && this.#stepInEpoch < stepsPerEpoch) await this.#save()
+      if (isDue && this.#stepInEpoch < plan.steps) await this.#save()
       this.#clock.wantsBatch()
     }
     return true
@@ -164,12 +194,16 @@ class Training {
   }
 
   async #finish(): Promise<TrainResult> {
-    const { config, directory, session } = this.#on
+    const { config, ranks, directory, session } = this.#on
     const isDone = this.#epoch >= config.epochs
     if (isDone && this.#evaluatedAt !== this.#step) await this.#evaluate()
     if (this.#savedAt !== this.#step) await this.#save()
-    if (isDone) await session.exportBackbone(directory.backbonePath, this.#backboneMetadata())
-    const result: TrainResult = {
+    const exported = await directory.use(async ({ backbonePath }) => {
+      if (!isDone) return null
+      await session.exportBackbone(backbonePath, this.#backboneMetadata())
+      return backbonePath
+    })
+    const result = await ranks.fromFirst<TrainResult>(async () => ({
       out: directory.path,
       checkpoint: this.#checkpoint,
       epochs: this.#epoch,
@@ -178,36 +212,24 @@ class Training {
       knnTop1: this.#knnTop1,
       stopped: !isDone,
       badImages: this.#bad.count,
-      exported: isDone ? directory.backbonePath : null,
+      exported,
       seconds: this.#clock.seconds,
-    }
-    await directory.flush()
+    }))
+    await directory.use((own) => own.flush())
     this.#emit({ type: 'end', result })
     return result
   }
 
   /** kNN against the validation pictures, where there are some; a signal ends it without a score. */
   async #evaluate(): Promise<void> {
-    const { config, session, validation, directory, dataset } = this.#on
+    const { config, validation, directory } = this.#on
     if (validation === null || config.evaluation.every === 0) return
-    const { classes, isSeparate } = validation
-    const first = isSeparate ? dataset.length : 0
-    const references = {
-      ...validation.references,
-      onBad: (bad: readonly BadPicture[]) => this.#skip(bad),
+    const score = await scoreOf(this.#on, validation, this.#bad)
+    await this.#tellBad()
+    if (score === null) {
+      this.#isStopped = true
+      return
     }
-    const queries = {
-      ...validation.queries,
-      onBad: (bad: readonly BadPicture[]) => this.#skip(bad, first),
-    }
-    const vote = { ...config.evaluation, classes }
-    const score = await knnScore(session, references, queries, vote, config.signal).catch(
-      (error) => {
-        if (this.#isStopped && isAbort(error)) return null
-        throw error
-      },
-    )
-    if (score === null) return
     const { top1: knnTop1, ...counts } = score
     this.#knnTop1 = knnTop1
     this.#evaluatedAt = this.#step
@@ -224,7 +246,7 @@ class Training {
 
   async #save(): Promise<void> {
     const { config, session, directory, dataset } = this.#on
-    this.#checkpoint = await saveCheckpoint(directory, session, config, {
+    const standing: Standing = {
       epoch: this.#epoch,
       step: this.#step,
       stepInEpoch: this.#stepInEpoch,
@@ -235,14 +257,15 @@ class Training {
       evaluatedAt: this.#evaluatedAt,
       bad: this.#bad.indices,
       fingerprint: dataset.fingerprint,
-    })
+    }
+    this.#checkpoint = await directory.use((own) => saveCheckpoint(own, session, config, standing))
     this.#savedAt = this.#step
     const [epoch, step, path] = [this.#epoch, this.#step, this.#checkpoint]
     this.#emit({ type: 'checkpoint', path, epoch, step })
   }
 
   #start(): void {
-    const { config, indices, dataset, session, notes } = this.#on
+    const { config, ranks, indices, dataset, session, notes } = this.#on
     this.#emit({
       type: 'start',
       config: config as never,
@@ -250,6 +273,7 @@ class Training {
       classes: dataset.classes,
       steps: this.#steps,
       resumedAt: this.#step,
+      ranks: ranks.worldSize,
       device: session.device,
       precision: precisionOf({ ...config, device: session.device }),
     })
@@ -267,9 +291,9 @@ class Training {
     this.#emit({ type: 'step', epoch, step, steps: this.#steps, loss, lr, ...health, ...timing })
   }
 
-  /** Lists pictures that could not be read; `first` is where their set begins to count. */
-  #skip(bad: readonly BadPicture[], first: number = 0): void {
-    for (const { path, reason } of this.#bad.record(bad, first)) {
+  /** Lists the pictures that ranks could not read since the last time. */
+  async #tellBad(): Promise<void> {
+    for (const { path, reason } of await this.#bad.tell(this.#on.ranks)) {
       this.#warn('DATA', `${path} was skipped: ${reason}`)
     }
   }

@@ -19,6 +19,9 @@ interface TrainingSettings {
   readonly bank: readonly [rows: number, dim: number]
   readonly precision: 'fp32' | 'bf16'
   readonly threads: number
+  /** Ranks. */
+  readonly devices?: number
+  readonly syncBatchNorm?: boolean
 }
 
 /** Steps whose waiting does not count: the loader is filling, libtorch is choosing its kernels. */
@@ -28,6 +31,7 @@ const settings = readSettings<TrainingSettings>()
 
 function configOf(data: string, out: string): TrainConfig {
   const { imageSize, backbone, batchSize, precision, threads } = settings
+  const { devices = 1, syncBatchNorm = true } = settings
   return {
     preset: 'lightly',
     data,
@@ -42,6 +46,8 @@ function configOf(data: string, out: string): TrainConfig {
     memoryBank: { size: settings.bank[0] },
     precision,
     threads,
+    devices,
+    syncBatchNorm,
     device: 'cpu',
     logEverySteps: 1,
   }

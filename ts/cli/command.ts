@@ -25,6 +25,8 @@ export interface Command {
   help(): CommandHelp
   /** Every flag, those of `help` and no others. */
   flags(): readonly Flag[]
+  /** Reads its words in its own way. @default all flags anywhere, `argumentsOf` */
+  read?(argv: readonly string[]): Arguments
   /** Does it; resolves with the exit code. */
   run(args: Arguments, surroundings: Surroundings): Promise<number>
 }
@@ -62,7 +64,7 @@ export const DEVICE_FLAG: Flag = {
 
 /** Reads a command's arguments; throws nothing, so that `--help` works beside a mistake. */
 export function argumentsOf(command: Command, argv: readonly string[]): Arguments {
-  return readArguments(argv, command.flags())
+  return command.read?.(argv) ?? readArguments(argv, command.flags())
 }
 
 /** All problems of the command line in one error. */

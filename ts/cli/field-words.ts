@@ -57,7 +57,8 @@ export const FIELD_GROUPS: readonly FieldGroup[] = [
     title: 'Optimisation',
     words: {
       epochs: 'passes over the pictures',
-      batchSize: "pictures a step; 'auto' is 256, or the whole set when it is smaller",
+      batchSize:
+        "pictures a step, of all ranks together; 'auto' is 256, or the whole set when it is smaller",
       optimizer: 'update rule',
       lr: "peak learning rate; 'auto' is --base-lr x batch size / 256",
       baseLr: 'learning rate for 256 pictures a step',
@@ -105,13 +106,28 @@ export const FIELD_GROUPS: readonly FieldGroup[] = [
     },
   },
   {
+    title: 'Several ranks',
+    words: {
+      devices:
+        "processes that train together, on a GPU each or a share of the cores; 'auto' is what a launcher (torchrun, Slurm, nnclr launch) has started, else one",
+      syncBatchNorm: 'batch normalisation by the statistics of all ranks',
+      gatherNegatives: 'negatives from all ranks, with gradient',
+      'distributed.timeoutSeconds': 'longest wait for the other ranks within a step',
+      'distributed.joinTimeoutSeconds': 'longest wait for all ranks at the start',
+      'distributed.networkInterface':
+        "the ranks' connections on the CPU; null is GLOO_SOCKET_IFNAME, else the one that leads to rank 0",
+      'distributed.checkEverySteps':
+        "steps from one comparison of the ranks' memory banks to the next; 0 is never",
+    },
+  },
+  {
     title: 'Machine and pictures',
     words: {
       device: "where to compute; 'auto' takes CUDA when it is usable",
       precision: "arithmetic; 'auto' is bf16 where the device has it",
-      threads: 'threads of the mathematics',
-      workers: 'threads that read and augment pictures; never changes a result',
-      cacheBytes: 'memory for decoded pictures, bytes',
+      threads: 'threads of the mathematics, in each rank',
+      workers: 'threads that read and augment pictures, in each rank; never changes a result',
+      cacheBytes: 'memory for decoded pictures, bytes, in each rank',
       onBadImage: 'an unreadable picture stops the run, or is listed and replaced',
       maxBadShare: 'share of unreadable pictures above which the run stops',
       maxPixels: 'largest picture, pixels',

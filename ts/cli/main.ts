@@ -11,6 +11,7 @@ import { embedCommand } from './embed-command.js'
 import { commandHelp, exampleBlock } from './help.js'
 import { infoCommand } from './info-command.js'
 import { knnCommand } from './knn-command.js'
+import { launchCommand } from './launch-command.js'
 import { EXIT, type Terminal } from './terminal.js'
 import { trainCommand } from './train-command.js'
 
@@ -18,6 +19,7 @@ const COMMANDS: readonly Command[] = [
   trainCommand,
   knnCommand,
   embedCommand,
+  launchCommand,
   infoCommand,
   cudaCommand,
 ]

@@ -26,6 +26,8 @@ type Schema = { readonly [K in Exclude<keyof ResolvedConfig, SettingsGroup>]: Fi
 }
 
 const MILLION = 1_000_000
+const MOST_RANKS = 1024
+const SECONDS_A_DAY = 86_400
 const WIDEST_LAYER = 65_536
 /** Pixels a side; the network's activations for more would not fit any machine at hand. */
 const LARGEST_VIEW = 4096
@@ -114,6 +116,15 @@ export const schema: Schema = {
   nesterov: flag,
   precision: oneOf('auto', 'fp32', 'bf16'),
   device: matching(/^(auto|cpu|cuda|cuda:\d{1,3})$/, "'auto' | 'cpu' | 'cuda' | 'cuda:N'"),
+  devices: wordOr('auto', whole({ min: 1, max: MOST_RANKS })),
+  syncBatchNorm: flag,
+  gatherNegatives: flag,
+  distributed: {
+    timeoutSeconds: whole({ min: 1, max: SECONDS_A_DAY }),
+    joinTimeoutSeconds: whole({ min: 1, max: SECONDS_A_DAY }),
+    networkInterface: nullOr(text('the name of a network interface')),
+    checkEverySteps: whole({ min: 0, max: Number.MAX_SAFE_INTEGER }),
+  },
   threads: wordOr('auto', whole({ min: 1, max: 1024 })),
   workers: wordOr('auto', whole({ min: 1, max: 1024 })),
   cacheBytes: whole({ min: 0, max: Number.MAX_SAFE_INTEGER }),

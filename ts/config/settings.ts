@@ -70,6 +70,27 @@ export interface CheckpointSettings {
   keep: number
 }
 
+/** Training on several ranks; without effect in a run of one process. */
+export interface DistributedSettings {
+  /**
+   * Longest wait for the other ranks within a step, seconds. A rank that hangs ends the run after it.
+   * @default 600. From 1 to 86,400. torch: `init_process_group(timeout)`.
+   */
+  timeoutSeconds: number
+  /** Longest wait for all ranks at the start, seconds. @default 300. From 1 to 86,400. */
+  joinTimeoutSeconds: number
+  /**
+   * Network interface of the ranks' connections on the CPU, for example `eth0`. @default null:
+   * `GLOO_SOCKET_IFNAME`, else the one that leads to rank 0.
+   */
+  networkInterface: string | null
+  /**
+   * Steps from one comparison of the ranks' memory banks to the next; 0 is never. They are equal bit
+   * by bit: another bank is a fault of memory or network. @default 100.
+   */
+  checkEverySteps: number
+}
+
 /** Every setting that a preset fills in. */
 export interface Settings {
   /**
@@ -77,7 +98,8 @@ export interface Settings {
    */
   epochs: number
   /**
-   * Pictures a step. `'auto'` is 256, or the whole set when it is smaller. @default 'auto'.
+   * Pictures a step, of all ranks together. `'auto'` is 256, or the whole set when it is smaller.
+   * @default 'auto'.
    * Range 2 to 1,048,576 (batch normalisation needs two). lightly, solo-learn: `batch_size`.
    */
   batchSize: number | 'auto'
@@ -164,14 +186,36 @@ export interface Settings {
   precision: 'auto' | 'fp32' | 'bf16'
   /** `'auto'`, `'cpu'`, `'cuda'` or `'cuda:N'`. @default 'auto': CUDA when it is usable. */
   device: string
-  /** Threads of the mathematics. @default 'auto'. Range 1 to 1024. torch: `set_num_threads`. */
+  /**
+   * Processes that train together, a GPU each or a share of the processor's cores. More than one are
+   * started by `train` itself, unless a launcher (torchrun, Slurm, ...) has started this process as one
+   * of its ranks; then it joins them. @default 'auto': the launcher's ranks, else one. Range 1 to
+   * 1024. Lightning: `devices`.
+   */
+  devices: number | 'auto'
+  /**
+   * Batch normalisation by the statistics of all ranks, as one process has them. @default true.
+   * Without effect on one rank. Lightning: `sync_batchnorm`.
+   */
+  syncBatchNorm: boolean
+  /**
+   * Negatives from all ranks, with gradient, as one process has them. @default true. Without effect
+   * on one rank. lightly: `gather_distributed`.
+   */
+  gatherNegatives: boolean
+  /** Training on several ranks. */
+  distributed: DistributedSettings
+  /**
+   * Threads of the mathematics, in each rank. @default 'auto': the cores shared among the ranks of this
+   * machine. Range 1 to 1024. torch: `set_num_threads`.
+   */
   threads: number | 'auto'
   /**
-   * Threads that read and augment pictures; never changes a result. @default 'auto'. Range 1 to
-   * 1024. Both: `num_workers`.
+   * Threads that read and augment pictures, in each rank; never changes a result. @default 'auto'.
+   * Range 1 to 1024. Both: `num_workers`.
    */
   workers: number | 'auto'
-  /** Memory for decoded pictures, bytes. @default 1 GiB. 0 turns the cache off. */
+  /** Memory for decoded pictures, bytes, in each rank. @default 1 GiB. 0 turns the cache off. */
   cacheBytes: number
   /**
    * Seed of everything random. @default 0. A whole number from 0 to 2^53-1. lightly:
@@ -213,3 +257,4 @@ export type SettingsGroup =
   | 'transform'
   | 'evaluation'
   | 'checkpoint'
+  | 'distributed'

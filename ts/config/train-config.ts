@@ -4,6 +4,7 @@ import type { DataInput } from '../data/dataset.js'
 import type { PresetName } from '../presets.js'
 import type {
   CheckpointSettings,
+  DistributedSettings,
   EvaluationSettings,
   MemoryBankSettings,
   PredictionHeadSettings,
@@ -56,6 +57,8 @@ export interface TrainConfig
   evaluation?: Optional<EvaluationSettings> | undefined
   /** Checkpoints. */
   checkpoint?: Optional<CheckpointSettings> | undefined
+  /** Training on several ranks. */
+  distributed?: Optional<DistributedSettings> | undefined
 }
 
 /** A complete, checked configuration. What depends on the size of the set may still be `'auto'`. */

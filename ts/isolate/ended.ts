@@ -9,6 +9,8 @@ const WINDOWS_CRASH = 0x8000_0000
 
 /** What is known about it. */
 export interface EndedProcess {
+  /** What it was, for people: `child process`. */
+  readonly title: string
   readonly exit: ProcessExit
   readonly pid: number | null
   /** Finished steps. */
@@ -33,13 +35,13 @@ const MEANINGS: Readonly<Record<string, string>> = {
 
 /** The `PROCESS` error. */
 export function processError(ended: EndedProcess): NnclrError {
-  const { exit, pid, checkpoint, step, output } = ended
+  const { exit, title, pid, checkpoint, step, output } = ended
   const { code: exitCode, signal } = exit
   const after = step > 0 ? ` after step ${step}` : ''
   const kept = checkpoint === null ? '' : `; last checkpoint: ${checkpoint}`
   const words = output === '' ? '' : `\nits last words:\n${output}`
-  const message = `the child process ${reasonOf(ended)}${after}${kept}${words}`
-  const subject = pid === null ? 'child process' : `process ${pid}`
+  const message = `the ${title} ${reasonOf(ended)}${after}${kept}${words}`
+  const subject = pid === null ? title : `process ${pid}`
   return new NnclrError('PROCESS', subject, message, {
     process: { pid, exitCode, signal, checkpoint, output },
     ...(exit.failure === undefined ? {} : { cause: exit.failure }),

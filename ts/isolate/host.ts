@@ -27,6 +27,10 @@ export interface Call extends Pick<StartMessage, 'job' | 'settings' | 'pictures'
   readonly onEvent?: (event: TrainEvent) => void
   /** The newest checkpoint that a child which crashed has left. */
   readonly lastCheckpoint: () => Promise<string | null>
+  /** What the child is, for the error of a crash. @default 'child process' */
+  readonly title?: string
+  /** Finished steps, where another child tells the events. @default those of its events */
+  readonly finishedSteps?: () => number
 }
 
 /**
@@ -109,7 +113,7 @@ class IsolatedCall {
 
   /** What the caller gets. */
   async outcome(exit: ProcessExit): Promise<unknown> {
-    const { signal, lastCheckpoint } = this.#call
+    const { signal, lastCheckpoint, title, finishedSteps } = this.#call
     if (this.#failure !== null) throw this.#failure
     if (this.#answer?.type === 'result') return this.#answer.result
     if (this.#answer?.type === 'error') {
@@ -120,8 +124,9 @@ class IsolatedCall {
     this.#options.kill?.throwIfAborted()
     throw processError({
       exit,
+      title: title ?? 'child process',
       pid: this.#child?.pid ?? null,
-      step: this.#step,
+      step: finishedSteps?.() ?? this.#step,
       used: this.#used,
       limit: memoryLimit(this.#options),
       checkpoint: await lastCheckpoint(),

@@ -1,12 +1,13 @@
 /** The built-in modules, with torchvision's and lightly's names. */
 
+import { defaultGroup, type ProcessGroup } from '../distributed/process-group.js'
 import { NnclrError } from '../errors.js'
 import { type NativeMemoryBank, type NativeModule, native } from '../native.js'
-import { apply, called, siteOf, Tensor } from '../tensor.js'
+import { apply, called, reducersOf, siteOf, Tensor } from '../tensor.js'
 import { Module } from './module.js'
 
 /** A module whose tensors and forward pass are native. */
-abstract class NativeLayer extends Module {
+export abstract class NativeLayer extends Module {
   readonly #native: NativeModule
 
   constructor(make: () => NativeModule) {
@@ -22,7 +23,13 @@ abstract class NativeLayer extends Module {
   /** Queues the forward pass. @throws NnclrError SHAPE for an input that does not fit. */
   forward(x: Tensor): Tensor {
     const site = siteOf(`${this.constructor.name}.forward`)
-    return new Tensor(called(() => this.#native.forward(site, x.handle, this.training)))
+    const y = called(() => this.#native.forward(site, x.handle, this.training))
+    return new Tensor(y, reducersOf([x]))
+  }
+
+  /** Batch norms take the statistics of all ranks from now on: `convertSyncBatchNorm`. @internal */
+  synchronise(group: ProcessGroup): void {
+    called(() => this.#native.synchronise(siteOf('convertSyncBatchNorm'), group.handle))
   }
 
   protected override ownTensors(): { name: string; tensor: Tensor; trainable: boolean }[] {
@@ -97,22 +104,32 @@ export class NNCLRPredictionHead extends NativeLayer {
  */
 export class NNMemoryBankModule extends Module {
   readonly #native: NativeMemoryBank
+  /** Whether updates take the rows of all ranks. */
+  readonly gatherDistributed: boolean
 
-  /** @param options.size Rows and their length. */
+  /**
+   * @param options.size Rows and their length.
+   * @param options.gatherDistributed Whether an update takes the rows of all ranks, in rank order, so
+   * that equal banks stay equal (lightly's `MemoryBankModule` has it, its `NNMemoryBankModule` not).
+   * Without a process group it changes nothing. @default false
+   */
   constructor({
     size: [rows, dim],
     seed = 0,
     dtype = 'float32',
+    gatherDistributed = false,
   }: {
     size: readonly [number, number]
     seed?: number
     dtype?: 'float32' | 'float64'
+    gatherDistributed?: boolean
   }) {
     super()
     if (!(Number.isInteger(rows) && Number.isInteger(dim) && rows > 0 && dim > 0)) {
       const expected = 'two whole numbers above 0: rows and their length'
       throw NnclrError.config([{ field: 'size', value: `[${rows}, ${dim}]`, expected }])
     }
+    this.gatherDistributed = gatherDistributed
     this.#native = called(() => new native.NativeMemoryBank(rows, dim, seed, dtype))
   }
 
@@ -122,7 +139,8 @@ export class NNMemoryBankModule extends Module {
    */
   forward(z: Tensor, { update = false }: { update?: boolean } = {}): Tensor {
     const site = { ...siteOf('NNMemoryBankModule.forward'), grad: false }
-    return new Tensor(called(() => this.#native.forward(site, z.handle, update)))
+    const group = this.gatherDistributed ? otherRanks() : undefined
+    return new Tensor(called(() => this.#native.forward(site, z.handle, update, group?.handle)))
   }
 
   /** A copy of the rows `[size, D]`. */
@@ -146,19 +164,42 @@ export class NTXentLoss {
   readonly temperature: number
   /** `nt-xent`: each row against the 2N - 1 others; `paper`: equation 2, N-way. */
   readonly form: 'nt-xent' | 'paper'
+  /** Whether the rows of all ranks are negatives. */
+  readonly gatherDistributed: boolean
 
-  /** @default temperature 0.5, as lightly */
+  /**
+   * @param options.temperature @default 0.5, as lightly
+   * @param options.form @default 'nt-xent', as lightly
+   * @param options.gatherDistributed Whether the rows of all ranks are negatives, gradients included;
+   * the mean of the ranks' losses is then that of the whole batch. Without a process group it changes
+   * nothing. @default false, as lightly
+   */
   constructor({
     temperature = 0.5,
     form = 'nt-xent',
-  }: { temperature?: number; form?: 'nt-xent' | 'paper' } = {}) {
+    gatherDistributed = false,
+  }: { temperature?: number; form?: 'nt-xent' | 'paper'; gatherDistributed?: boolean } = {}) {
     this.temperature = temperature
     this.form = form
+    this.gatherDistributed = gatherDistributed
   }
 
   /** Mean loss of positives and predictions, both `[N, D]`, of any length. */
   forward(positives: Tensor, predictions: Tensor): Tensor {
     const { temperature: number, form: word } = this
+    const group = this.gatherDistributed ? otherRanks() : undefined
+    if (group !== undefined) {
+      const site = siteOf('loss')
+      const [p, q] = [positives.handle, predictions.handle]
+      const loss = called(() => group.handle.loss(site, p, q, word, number))
+      return new Tensor(loss, reducersOf([positives, predictions]))
+    }
     return apply('loss', [positives, predictions], { number, word })
   }
+}
+
+/** The default group where it has other ranks. */
+function otherRanks(): ProcessGroup | undefined {
+  const group = defaultGroup()
+  return group !== null && group.worldSize > 1 ? group : undefined
 }

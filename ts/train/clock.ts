@@ -1,16 +1,21 @@
 /** Wall-clock numbers of a run: speed, the share of time spent waiting for data, time left. */
 
+import type { Communication } from '../events.js'
+import type { StepNumbers } from '../native.js'
+
 /** Times of an epoch. */
 export interface EpochTiming {
   readonly seconds: number
   readonly imagesPerSecond: number
   readonly dataWait: number
+  readonly communication: Communication | null
 }
 
 /** Times since the last report. */
 export interface StepTiming {
   readonly imagesPerSecond: number
   readonly dataWait: number
+  readonly communication: Communication | null
   readonly secondsLeft: number
 }
 
@@ -19,14 +24,22 @@ interface Span {
   waited: number
   images: number
   steps: number
+  bytes: number
+  communicating: number
 }
 
 /** Told what happens, says how long it took. */
 export class Clock {
   readonly #begun: number = performance.now()
+  readonly #isAlone: boolean
   #waitsSince = 0
   #epoch: Span = span()
   #report: Span = span()
+
+  /** `worldSize`: ranks that train. */
+  constructor(worldSize: number) {
+    this.#isAlone = worldSize === 1
+  }
 
   /** Seconds since the run began. */
   get seconds(): number {
@@ -49,10 +62,16 @@ export class Clock {
     this.#report.waited += waited
   }
 
-  finishedStep(images: number): void {
+  /** `images`: of all ranks. */
+  finishedStep(
+    images: number,
+    step: Pick<StepNumbers, 'communicatedBytes' | 'communicationSeconds'>,
+  ): void {
     for (const span of [this.#epoch, this.#report]) {
       span.images += images
       span.steps += 1
+      span.bytes += step.communicatedBytes
+      span.communicating += step.communicationSeconds
     }
     this.wantsBatch()
   }
@@ -62,7 +81,7 @@ export class Clock {
     const seconds = elapsed(this.#report)
     const { steps } = this.#report
     const timing = {
-      ...rates(this.#report),
+      ...this.#rates(this.#report),
       secondsLeft: (seconds / Math.max(1, steps)) * stepsLeft,
     }
     this.#report = span()
@@ -70,19 +89,29 @@ export class Clock {
   }
 
   epochTiming(): EpochTiming {
-    return { seconds: elapsed(this.#epoch), ...rates(this.#epoch) }
+    return { seconds: elapsed(this.#epoch), ...this.#rates(this.#epoch) }
+  }
+
+  #rates(of: Span): Omit<EpochTiming, 'seconds'> {
+    const seconds = elapsed(of)
+    const steps = Math.max(1, of.steps)
+    const communication = {
+      bytesPerStep: of.bytes / steps,
+      secondsPerStep: of.communicating / steps,
+      share: Math.min(1, of.communicating / seconds),
+    }
+    return {
+      imagesPerSecond: of.images / seconds,
+      dataWait: Math.min(1, of.waited / 1000 / seconds),
+      communication: this.#isAlone ? null : communication,
+    }
   }
 }
 
 function span(): Span {
-  return { from: performance.now(), waited: 0, images: 0, steps: 0 }
+  return { from: performance.now(), waited: 0, images: 0, steps: 0, bytes: 0, communicating: 0 }
 }
 
 function elapsed({ from }: Span): number {
   return Math.max(1e-6, (performance.now() - from) / 1000)
-}
-
-function rates(of: Span): { imagesPerSecond: number; dataWait: number } {
-  const seconds = elapsed(of)
-  return { imagesPerSecond: of.images / seconds, dataWait: Math.min(1, of.waited / 1000 / seconds) }
 }

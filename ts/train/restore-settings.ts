@@ -32,9 +32,16 @@ const FIXED = [
   'transform',
 ] as const satisfies readonly (keyof ResolvedConfig)[]
 
+/** Fields that decide the numbers of a run on several ranks, and nothing on one. */
+const FIXED_ON_RANKS = [
+  'syncBatchNorm',
+  'gatherNegatives',
+] as const satisfies readonly (keyof ResolvedConfig)[]
+
 /**
  * What is not given again is as recorded; what is given must be the same, except for `epochs`, which
- * may grow, and the settings that only concern the machine, logging and evaluation.
+ * may grow, and the settings that only concern the machine, logging and evaluation. The number of ranks
+ * may change; what counts between ranks stays as recorded when there is one, where it has no effect.
  *
  * @throws NnclrError CONFIG naming every field that differs.
  */
@@ -42,10 +49,12 @@ export function restoreSettings(
   input: unknown,
   recorded: Record<string, unknown>,
   notes: string[],
+  worldSize: number = 1,
 ): ResolvedConfig {
   const before = recorded['config'] as Record<string, unknown>
-  // How that call began says nothing about this one.
-  const { data: _data, resume: _resume, overwrite: _overwrite, validation, ...rest } = before
+  // How that call began, and on which ranks, says nothing about this one.
+  const { data: _data, resume: _resume, overwrite: _overwrite, ...kept } = before
+  const { devices: _devices, distributed: _distributed, validation, ...rest } = kept
   // A share and a folder's path can be told from config.json; other sets must be given again.
   const isTold = typeof validation === 'number' || typeof validation === 'string'
   const settings: Record<string, unknown> = isTold ? { ...rest, validation } : rest
@@ -54,7 +63,12 @@ export function restoreSettings(
     merged(settings, Object.fromEntries(given.filter(([, v]) => v !== undefined))),
   )
   const issues: ConfigIssue[] = []
-  for (const field of FIXED) {
+  for (const field of FIXED_ON_RANKS) {
+    // A run of before there were ranks has no record of it.
+    settings[field] ??= true
+    if (worldSize === 1) now[field] = settings[field] as boolean
+  }
+  for (const field of [...FIXED, ...FIXED_ON_RANKS]) {
     const [was, is] = [JSON.stringify(settings[field]), JSON.stringify(now[field])]
     if (was !== is) {
       const expected = `${was}, as the run began; resume goes on with the same settings`

@@ -63,6 +63,15 @@ export function meansOf(
 
 /** A step's neighbour health as events show it. */
 export function healthOf(step: StepNumbers, bankSize: number): NeighbourHealth {
-  const { loss: _loss, lr: _lr, bankFilled, ...health } = step
-  return { ...health, bankFilled: bankFilled / bankSize }
+  return {
+    neighbourSimilarity: step.neighbourSimilarity,
+    viewSimilarity: step.viewSimilarity,
+    neighbourAgreement: step.neighbourAgreement,
+    uniqueNeighbours: step.uniqueNeighbours,
+    selfNeighbourRate: step.selfNeighbourRate,
+    neighbourAge: step.neighbourAge,
+    sameClassRate: step.sameClassRate,
+    featureStd: step.featureStd,
+    bankFilled: step.bankFilled / bankSize,
+  }
 }

@@ -292,9 +292,10 @@ impl NativeReducer {
             let parameters = values(&parameters)?;
             let mut all = values(&buffers)?;
             all.extend(parameters.iter().map(Tensor::shallow_clone));
-            let named = names.into_iter().zip(parameters).collect();
+            // A frozen parameter is shared once and has no gradient to average.
+            let trained = names.into_iter().zip(parameters).filter(|(_, x)| x.requires_grad());
             // Compares shapes before anything of another size is sent.
-            let reducer = Reducer::new(&group, named)?;
+            let reducer = Reducer::new(&group, trained.collect())?;
             tch::no_grad(|| group.broadcast(&all, 0))?;
             *lock(&target) = Some(reducer);
             Ok(())

@@ -14,7 +14,7 @@ use super::store::Store;
 const PATIENCE: Duration = Duration::from_millis(2000);
 /// How long the store's host stays for the others to read.
 const LINGER: Duration = Duration::from_millis(1500);
-/// How long an orderly end waits for the others.
+/// How long the store's host waits for the others at an orderly end.
 const FAREWELL: Duration = Duration::from_secs(10);
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -95,10 +95,11 @@ pub fn leave(store: &Store, options: &GroupOptions, reason: Option<&str>) {
         let _ = store.set(&own, &note);
     }
     let others = (0..world_size).filter(|&other| other != rank);
+    // Nobody needs another rank's connections any more, but all need the store.
     let patience = match reason {
+        _ if !hosts_store => Duration::ZERO,
         None => FAREWELL,
-        Some(_) if hosts_store => LINGER,
-        Some(_) => Duration::ZERO,
+        Some(_) => LINGER,
     };
     let _ = store.missing("end", others.clone(), patience);
     // The store ends with its host: not before the others have heard that all are there.

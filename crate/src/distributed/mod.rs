@@ -12,7 +12,8 @@ mod store;
 use std::ffi::c_void;
 use std::net::{ToSocketAddrs, UdpSocket};
 use std::sync::Arc;
-use std::time::Duration;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use tch::{Device, Tensor};
 use torch_sys::C_tensor;
@@ -22,6 +23,9 @@ pub use reducer::{Reducer, described};
 use crate::error::{Error, Result};
 use ffi::{Config, done, made};
 use store::{Store, text};
+
+/// How long a store that goes away is given to be gone.
+const REOPEN: Duration = Duration::from_millis(200);
 
 /// How a group comes together.
 #[derive(Debug, Clone)]
@@ -99,13 +103,22 @@ impl ProcessGroup {
             timeout_ms: options.timeout.as_millis() as i64,
         };
         let failed = |reason: String| Error::distributed(JOINING, reason);
-        let role = if options.hosts_store { "hold" } else { "reach" };
-        let store = Store::open(&config).map_err(|why| {
-            failed(format!("rank {rank} cannot {role} the store at {place}: {why}"))
-        })?;
-        let lost = |why: String| failed(format!("the store at {place} went away: {why}"));
-        store.set(&format!("here/{rank}"), "").map_err(lost)?;
-        let missing = store.missing("here", 0..world_size, options.join_timeout).map_err(lost)?;
+        let until = Instant::now() + options.join_timeout;
+        // A group that ended a moment ago on the same address may still be closing its store.
+        let (store, missing) = loop {
+            match meet(&config, &options) {
+                Err(Meeting::Lost(_)) if Instant::now() < until => sleep(REOPEN),
+                Err(Meeting::Lost(why)) => {
+                    return Err(failed(format!("the store at {place} went away: {why}")));
+                }
+                Err(Meeting::Closed(why)) => {
+                    let role = if options.hosts_store { "hold" } else { "reach" };
+                    let reason = format!("rank {rank} cannot {role} the store at {place}: {why}");
+                    return Err(failed(reason));
+                }
+                Ok(met) => break met,
+            }
+        };
         if !missing.is_empty() {
             let seconds = options.join_timeout.as_secs_f64();
             let reason = format!(
@@ -271,7 +284,8 @@ impl ProcessGroup {
         (bytes.max(0) as u64, Duration::from_nanos(nanoseconds.max(0) as u64))
     }
 
-    /// The orderly end waits up to 10 s for the others; an end by failure leaves its reason to them.
+    /// The orderly end, for which the store's host waits up to 10 s; an end by failure leaves its reason to
+    /// the others.
     pub fn leave(&self, reason: Option<&str>) {
         cause::leave(&self.0.store, &self.0.options, reason);
     }
@@ -313,6 +327,27 @@ pub struct SyncNorm<'a> {
     pub momentum: f64,
     /// Added to the variance.
     pub epsilon: f64,
+}
+
+/// Why ranks did not come to speak.
+enum Meeting {
+    /// The store did not open.
+    Closed(String),
+    /// It opened, and then did not answer.
+    Lost(String),
+}
+
+/// Opens the store, says that this rank is here, and waits; gives those that did not come.
+fn meet(
+    config: &Config,
+    options: &GroupOptions,
+) -> std::result::Result<(Store, Vec<usize>), Meeting> {
+    let store = Store::open(config).map_err(Meeting::Closed)?;
+    store.set(&format!("here/{}", options.rank), "").map_err(Meeting::Lost)?;
+    let missing = store
+        .missing("here", 0..options.world_size, options.join_timeout)
+        .map_err(Meeting::Lost)?;
+    Ok((store, missing))
 }
 
 /// This machine's address on the way to `address`: no packet is sent.

@@ -34,6 +34,10 @@ impl Reducer {
     /// @errors DISTRIBUTED when ranks bring other names or shapes.
     pub fn new(group: &ProcessGroup, parameters: Vec<(String, Tensor)>) -> Result<Self> {
         group.agree("averaging of gradients", &described(&parameters))?;
+        if parameters.is_empty() {
+            let expected = "at least one parameter that requires a gradient";
+            return Err(Error::config("parameters", "none", expected));
+        }
         let (_, parameters): (Vec<String>, Vec<Tensor>) = parameters.into_iter().unzip();
         let mut pointers: Vec<*mut C_tensor> =
             parameters.iter().map(|parameter| parameter.as_ptr().cast_mut()).collect();
