@@ -10,10 +10,16 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::{Builder, JoinHandle};
+use std::thread::{Builder, JoinHandle, sleep};
+use std::time::{Duration, Instant};
 
+use crate::distributed;
 use crate::error::{Error, Result};
 use crate::memory_cache;
+
+/// How long the end of the process waits for a job that may wait for another rank.
+const PATIENCE: Duration = Duration::from_secs(3);
+const LOOK: Duration = Duration::from_millis(10);
 
 type Job = Box<dyn FnOnce() + Send>;
 
@@ -83,6 +89,16 @@ pub fn shut_down() {
     if let Some(Thread { sender, closing, handle }) = thread {
         closing.store(true, Ordering::Release);
         drop(sender);
+        if distributed::is_connected() {
+            // It may wait for a rank that hangs, and sleeps meanwhile: it is left behind.
+            let until = Instant::now() + PATIENCE;
+            while !handle.is_finished() && Instant::now() < until {
+                sleep(LOOK);
+            }
+            if !handle.is_finished() {
+                return;
+            }
+        }
         let _ = handle.join();
     }
 }

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use tch::{Device, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use crate::distributed::{ProcessGroup, Reducer};
 use crate::error::{Error, Result};
@@ -187,8 +187,8 @@ impl Ranks {
                 form.forward(a.0, a.1, temperature)? + form.forward(b.0, b.1, temperature)?;
             return Ok(mean.f_mul_scalar(0.5 * rows / shares.total as f64)?);
         }
-        // All four travel together.
-        let rows = Tensor::f_cat(&[a.0, a.1, b.0, b.1], 1)?;
+        // All four travel together; gradients are summed over the ranks, which bf16 is too coarse for.
+        let rows = at_least_f32(&Tensor::f_cat(&[a.0, a.1, b.0, b.1], 1)?)?;
         let everyones = self.group.gather(&rows, &shares.counts)?.f_chunk(4, 1)?;
         let [a0, a1, b0, b1] = everyones.as_slice() else {
             return Err(Error::shape("loss", everyones.len(), "4 parts"));
@@ -201,14 +201,12 @@ impl Ranks {
     }
 
     fn everyones(&self, own: &Found, shares: &Shares) -> Result<Found> {
-        let column =
-            |x: &Tensor| -> Result<Tensor> { Ok(x.f_unsqueeze(1)?.f_to_kind(own.z[0].kind())?) };
+        let kind = own.z[0].kind();
+        let column = |x: &Tensor| -> Result<Tensor> { at_least_f32(&x.f_unsqueeze(1)?) };
         let dim = own.z[0].size()[1];
-        let [first, second] = &own.similarity;
-        let rows = Tensor::f_cat(
-            &[own.z[0].shallow_clone(), own.z[1].shallow_clone(), column(first)?, column(second)?],
-            1,
-        )?;
+        let [z0, z1] = own.z.each_ref().map(at_least_f32);
+        let [first, second] = own.similarity.each_ref().map(column);
+        let rows = Tensor::f_cat(&[z0?, z1?, first?, second?], 1)?;
         let rows = self.group.gather(&rows, &shares.counts)?;
         let part = |from, width| rows.f_narrow(1, from, width);
 
@@ -223,11 +221,15 @@ impl Ranks {
         let table = Vec::<i64>::try_from(&table.f_reshape([-1])?)?;
         let field = |place: usize| table.iter().skip(place).step_by(4).copied().collect();
         Ok(Found {
-            z: [part(0, dim)?, part(dim, dim)?],
+            z: [part(0, dim)?.f_to_kind(kind)?, part(dim, dim)?.f_to_kind(kind)?],
             similarity: [part(2 * dim, 1)?.f_squeeze()?, part(2 * dim + 1, 1)?.f_squeeze()?],
             indices: [field(2), field(3)],
             samples: field(0),
             labels: own.labels.as_ref().map(|_| field(1)),
         })
     }
+}
+
+fn at_least_f32(x: &Tensor) -> Result<Tensor> {
+    Ok(if x.kind() == Kind::Double { x.shallow_clone() } else { x.f_to_kind(Kind::Float)? })
 }

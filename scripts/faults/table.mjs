@@ -16,17 +16,14 @@ export const FAULTS = [
     file: 'crate/src/step.rs',
     edits: [
       [
-        'fn pass(model: &Nnclr, bank: &MemoryBank,',
-        'fn pass(model: &Nnclr, bank: &mut MemoryBank,',
+        'model: &Nnclr, bank: &MemoryBank, views: &Views',
+        'model: &Nnclr, bank: &mut MemoryBank, views: &Views',
       ],
       [
         'let neighbours = [bank.nearest(&z0)?',
         'bank.push(&z1, views.samples, views.labels)?; let neighbours = [bank.nearest(&z0)?',
       ],
-      [
-        'stats.feature_std = spread(&z1)?; bank.push(&z1, views.samples, views.labels)?;',
-        'stats.feature_std = spread(&z1)?;',
-      ],
+      ['bank.push(&found.z[1], &found.samples, found.labels.as_deref())?;', ''],
     ],
     tests: [
       rust('tests/step', 'no_row_of_this_step_is_reachable_in_this_step'),
@@ -69,10 +66,13 @@ export const FAULTS = [
   },
   {
     name: 'temperature ignored',
-    file: 'crate/src/step.rs',
+    file: 'crate/src/ranks.rs',
     edits: [
-      ['.forward(&n0, &p1, hyper.temperature)', '.forward(&n0, &p1, 0.5)'],
-      ['.forward(&n1, &p0, hyper.temperature)', '.forward(&n1, &p0, 0.5)'],
+      ['let a = form.forward(a.0, a.1, temperature)?;', 'let a = form.forward(a.0, a.1, 0.5)?;'],
+      [
+        'Ok((a + form.forward(b.0, b.1, temperature)?) * 0.5)',
+        'let _ = temperature; Ok((a + form.forward(b.0, b.1, 0.5)?) * 0.5)',
+      ],
     ],
     tests: [ava('algorithm', 'the temperature reaches the loss')],
   },
@@ -81,7 +81,7 @@ export const FAULTS = [
     file: 'crate/src/step.rs',
     edits: [
       [
-        'let (z0, p0) = model.forward(&views.x[0])?; let (z1, p1) = model.forward(&views.x[1])?;',
+        'let [(z0, p0), (z1, p1)] = model.forward_pair(&views.x)?;',
         `let (z, p) = model.forward(&Tensor::f_cat(&views.x, 0)?)?;
          let count = views.x[0].size()[0];
          let (z0, z1) = (z.f_narrow(0, 0, count)?, z.f_narrow(0, count, count)?);

@@ -36,13 +36,13 @@ Tensor gather_rows(Group& group, const Tensor& x, const std::vector<int64_t>& ro
 struct Gather : torch::autograd::Function<Gather> {
   static Tensor forward(AutogradContext* context, const Tensor& x, Group* group,
                         const std::vector<int64_t>& rows) {
-    context->saved_data["group"] = reinterpret_cast<int64_t>(group);
+    context->saved_data["group"] = held(group);
     context->saved_data["rows"] = rows;
     return gather_rows(*group, x, rows);
   }
 
   static variable_list backward(AutogradContext* context, variable_list gradients) {
-    auto& group = *reinterpret_cast<Group*>(context->saved_data["group"].toInt());
+    auto& group = held(context->saved_data["group"]);
     const auto rows = context->saved_data["rows"].toIntVector();
     Tensor gradient = gradients[0].contiguous().clone();
     group.sum(gradient);

@@ -22,17 +22,24 @@ using Backends = c10d::ProcessGroup::BackendType;
 
 namespace {
 
-// What goes wrong leaves as an error; c10d would write dozens of lines beside it.
+// What goes wrong leaves as an error; c10d would write dozens of lines beside it. libtorch's warnings go
+// the same way. `TORCH_CPP_LOG_LEVEL` says otherwise.
 void quiet() {
   static std::once_flag once;
   std::call_once(once, [] {
-#ifdef _WIN32
-    if (std::getenv("TORCH_CPP_LOG_LEVEL") == nullptr) _putenv_s("TORCH_CPP_LOG_LEVEL", "FATAL");
-#else
-    setenv("TORCH_CPP_LOG_LEVEL", "FATAL", /*overwrite=*/0);
-#endif
+    constexpr int kFatal = 3;
     c10::initLogging();
+    if (std::getenv("TORCH_CPP_LOG_LEVEL") == nullptr) FLAGS_caffe2_log_level = kFatal;
   });
+}
+
+// A store that ended with its group could be reached, while it closes, by ranks that come for the next
+// one. It ends with the process; groups on the same port share it, and their prefixes keep them apart.
+void keep(const c10::intrusive_ptr<c10d::Store>& store) {
+  static std::mutex mutex;
+  static auto* kept = new std::vector<c10::intrusive_ptr<c10d::Store>>();
+  const std::lock_guard<std::mutex> lock(mutex);
+  kept->push_back(store);
 }
 
 }  // namespace
@@ -48,7 +55,7 @@ void Group::wait(const c10::intrusive_ptr<c10d::Work>& work, const Tensor& tenso
 
 void Group::sum(Tensor& tensor) {
   std::vector<Tensor> tensors{tensor.detach()};
-  wait(group->allreduce(tensors), tensor);
+  wait(live()->allreduce(tensors), tensor);
 }
 
 Tensor Group::all_gather(const Tensor& tensor) {
@@ -56,7 +63,7 @@ Tensor Group::all_gather(const Tensor& tensor) {
   auto shape = input.sizes().vec();
   shape.at(0) *= size;
   Tensor output = at::empty(shape, input.options());
-  if (output.numel() > 0) wait(group->all_gather_single(output, input), input);
+  if (output.numel() > 0) wait(live()->all_gather_single(output, input), input);
   return output;
 }
 
@@ -100,6 +107,7 @@ void* nnclr_store_open(const nnclr_group_config* config, char* message) {
     options.multiTenant = true;
     options.timeout = milliseconds(config->join_timeout_ms);
     auto tcp = c10::make_intrusive<c10d::TCPStore>(config->address, options);
+    if (options.isServer) keep(tcp);
     store = new c10::intrusive_ptr<c10d::Store>(
         c10::make_intrusive<c10d::PrefixStore>(config->prefix, tcp));
   });
@@ -163,8 +171,7 @@ Group* nnclr_group_create(c10::intrusive_ptr<c10d::Store>* store, const nnclr_gr
       group->setDefaultBackend(Backends::NCCL);
       group->setBoundDeviceId(device);
     }
-    auto made = std::make_unique<Group>();
-    made->store = *store;
+    auto made = c10::make_intrusive<Group>();
     made->group = group;
     made->rank = rank;
     made->size = size;
@@ -179,10 +186,10 @@ Group* nnclr_group_create(c10::intrusive_ptr<c10d::Store>* store, const nnclr_gr
   return result;
 }
 
+// Closes the connections, as far as no reducer holds them, and lets the group go.
 void nnclr_group_free(Group* group) {
-  // Destructors of a group whose peers are gone may throw.
-  char message[nnclr::kMessage];
-  guarded(message, [&] { delete group; });
+  auto owned = c10::intrusive_ptr<Group>::reclaim(group);
+  owned->group.reset();
 }
 
 // In place.
@@ -196,7 +203,7 @@ bool nnclr_broadcast(Group* group, Tensor** tensors, int64_t count, int32_t root
   return guarded(message, [&] {
     std::vector<Tensor> list;
     for (int64_t i = 0; i < count; ++i) list.push_back(tensors[i]->detach());
-    c10d::broadcast_coalesced(group->group, list, kPacket, root);
+    c10d::broadcast_coalesced(group->live(), list, kPacket, root);
     for (const Tensor& tensor : list) group->bytes += static_cast<int64_t>(tensor.nbytes());
   });
 }
@@ -206,7 +213,7 @@ bool nnclr_barrier(Group* group, int64_t timeout_ms, char* message) {
   return guarded(message, [&] {
     c10d::BarrierOptions options;
     options.timeout = std::chrono::milliseconds(timeout_ms);
-    group->group->monitoredBarrier(options, /*wait_all_ranks=*/true);
+    group->live()->monitoredBarrier(options, /*wait_all_ranks=*/true);
   });
 }
 

@@ -1,6 +1,7 @@
 // What the files of this folder share: the process group and how its calls fail.
 #pragma once
 
+#include <ATen/core/ivalue.h>
 #include <torch/csrc/distributed/c10d/ProcessGroup.hpp>
 
 #include <atomic>
@@ -13,9 +14,9 @@ using at::Tensor;
 // Longest message of an error, with its end.
 constexpr size_t kMessage = 1024;
 
-// One communicator and the store behind it.
-struct Group {
-  c10::intrusive_ptr<c10d::Store> store;
+// One communicator. Nodes of autograd hold it too: a backward pass may come after its owner has left.
+struct Group : torch::CustomClassHolder {
+  // Null after its owner has left.
   c10::intrusive_ptr<c10d::ProcessGroup> group;
   int rank;
   int size;
@@ -27,9 +28,22 @@ struct Group {
   void sum(Tensor& tensor);
   // `[size * N, ...]` of `[N, ...]`, in rank order; no gradient.
   Tensor all_gather(const Tensor& tensor);
+  // The communicator itself; throws after the owner has left.
+  const c10::intrusive_ptr<c10d::ProcessGroup>& live() const {
+    TORCH_CHECK(group, "the process group has been left");
+    return group;
+  }
+
+ private:
   // Counts, waits and throws what went wrong.
   void wait(const c10::intrusive_ptr<c10d::Work>& work, const Tensor& tensor);
 };
+
+// Its way into a node of autograd, and out of it.
+inline c10::IValue held(Group* group) {
+  return c10::IValue::make_capsule(c10::intrusive_ptr<Group>::reclaim_copy(group));
+}
+inline Group& held(const c10::IValue& value) { return static_cast<Group&>(*value.toCapsule()); }
 
 // Runs `work`; what it throws becomes false and a message.
 template <typename Work>

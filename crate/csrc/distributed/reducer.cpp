@@ -14,7 +14,7 @@ namespace {
 struct Reducer {
   std::shared_ptr<c10d::Reducer> reducer;
   std::shared_ptr<c10d::Logger> logger;
-  nnclr::Group* group;
+  c10::intrusive_ptr<nnclr::Group> group;
   int64_t bytes;
 };
 
@@ -40,14 +40,14 @@ Reducer* nnclr_reducer_new(nnclr::Group* group, at::Tensor** parameters, int64_t
     std::reverse(buckets.begin(), buckets.end());
     auto made = std::make_unique<Reducer>();
     made->reducer = std::make_shared<c10d::Reducer>(
-        list, buckets, group->group, sparse, c10d::kDefaultBucketBytesCap,
+        list, buckets, group->live(), sparse, c10d::kDefaultBucketBytesCap,
         /*find_unused_parameters=*/false, /*gradient_as_bucket_view=*/false,
         std::unordered_map<size_t, std::string>{}, c10d::kDefaultFirstBucketBytes,
         /*skip_all_reduce_unused_params=*/false, /*use_python_reducer=*/false,
         std::vector<int64_t>{});
     made->logger = std::make_shared<c10d::Logger>(made->reducer);
     made->reducer->set_logger(made->logger);
-    made->group = group;
+    made->group = c10::intrusive_ptr<nnclr::Group>::reclaim_copy(group);
     made->bytes = bytes;
     result = made.release();
   });

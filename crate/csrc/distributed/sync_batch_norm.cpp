@@ -17,11 +17,11 @@ namespace {
 
 int64_t per_channel(const Tensor& x) { return x.numel() / std::max<int64_t>(1, x.size(1)); }
 
-// A channel's numbers against `x`: `[C]` as `[1, C, 1, 1]` or `[1, C]`.
-Tensor along_channels(const Tensor& numbers, const Tensor& x) {
+// A channel's numbers against `x`: `[C]` as `[1, C, 1, 1]` or `[1, C]`, in the parameters' precision.
+Tensor along_channels(const Tensor& numbers, const Tensor& x, at::ScalarType kind) {
   std::vector<int64_t> shape(x.dim(), 1);
   shape[1] = numbers.size(0);
-  return numbers.view(shape).to(x.scalar_type());
+  return numbers.view(shape).to(kind);
 }
 
 // This rank's part of the statistics: [sum x, sum x^2, count] in f64.
@@ -74,7 +74,7 @@ struct SyncBatchNorm : torch::autograd::Function<SyncBatchNorm> {
     context->save_for_backward(saved);
     context->saved_data["counts"] = counts;
     context->saved_data["epsilon"] = epsilon;
-    context->saved_data["group"] = reinterpret_cast<int64_t>(group);
+    context->saved_data["group"] = held(group);
     return ys;
   }
 
@@ -85,7 +85,7 @@ struct SyncBatchNorm : torch::autograd::Function<SyncBatchNorm> {
     const auto saved = context->get_saved_variables();
     const auto counts = context->saved_data["counts"].toDoubleVector();
     const double epsilon = context->saved_data["epsilon"].toDouble();
-    auto& group = *reinterpret_cast<Group*>(context->saved_data["group"].toInt());
+    auto& group = held(context->saved_data["group"]);
     const size_t views = counts.size();
     const Tensor& weight = saved.back();
     const int64_t channels = weight.size(0);
@@ -125,8 +125,14 @@ struct SyncBatchNorm : torch::autograd::Function<SyncBatchNorm> {
       const Tensor scale = weight.to(at::kDouble) * rsigma;
       const Tensor p = -scale * rsigma * t;
       const Tensor q = -scale * s;
-      const Tensor centred = x - along_channels(mean, x);
-      dxs[view].addcmul_(centred, along_channels(p, x)).add_(along_channels(q, x));
+      const auto kind = weight.scalar_type();
+      const Tensor centred = x.to(kind) - along_channels(mean, x, kind);
+      // bf16 is rounded once, at the end.
+      dxs[view] = dxs[view]
+                      .to(kind)
+                      .addcmul_(centred, along_channels(p, x, kind))
+                      .add_(along_channels(q, x, kind))
+                      .to(x.scalar_type());
     }
     variable_list result = dxs;
     result.insert(result.end(), {dweight, dbias, Tensor(), Tensor(), Tensor(), Tensor(), Tensor()});

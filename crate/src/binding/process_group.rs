@@ -153,7 +153,7 @@ impl ProcessGroup {
             "mean" => f64::from(self.world_size),
             other => return Err(to_napi(&Error::config("operation", other, "sum or mean"))),
         };
-        let (meta, line) = (x.meta.clone(), vec![line_of(&x.meta)]);
+        let (meta, line) = (x.meta.clone(), vec![line_of_meta(&x.meta)]);
         let handle = Handle::compute(site.into(), vec![x], meta, move |inputs| {
             group.agree("allReduce", &line)?;
             let sum = copied(&inputs[0])?.f_contiguous()?;
@@ -172,7 +172,7 @@ impl ProcessGroup {
             return Err(to_napi(&Error::config("root", root, expected)));
         }
         effect(Call { grad: false, ..site.into() }, move || {
-            group.agree("broadcast", &[line_of(&x.meta)])?;
+            group.agree("broadcast", &[line_of_meta(&x.meta)])?;
             group.broadcast(&[x.get()?], root as usize)
         });
         Ok(())
@@ -193,7 +193,7 @@ impl ProcessGroup {
         };
         let mut meta = x.meta.clone();
         meta.shape[0] = rows * i64::from(self.world_size);
-        let (line, counts) = (vec![line_of(&x.meta)], vec![rows; self.world_size as usize]);
+        let (line, counts) = (vec![line_of_meta(&x.meta)], vec![rows; self.world_size as usize]);
         let handle = Handle::compute(site.into(), vec![x], meta, move |inputs| {
             group.agree("allGather", &line)?;
             group.gather(&inputs[0], &counts)
@@ -226,7 +226,8 @@ impl ProcessGroup {
         let kind = if a.meta.kind == tch::Kind::Double { a.meta.kind } else { tch::Kind::Float };
         let meta = Meta { shape: Vec::new(), kind, device: a.meta.device };
         // Row counts may differ, the width may not.
-        let line = vec![format!("{:?} [N, {}]", a.meta.kind, a.meta.shape[1])];
+        let kinds = (a.meta.kind, b.meta.kind);
+        let line = vec![format!("{kinds:?} [N, {}]", a.meta.shape[1])];
         let handle = Handle::compute(site.into(), vec![a, b], meta, move |inputs| {
             group.agree("loss", &line)?;
             let counts = group.counts(rows as usize)?;
@@ -240,7 +241,7 @@ impl ProcessGroup {
         NativeTensor::new(&env, handle)
     }
 
-    /// The orderly end waits up to 10 s for the others. With a reason it is an end by failure, at
+    /// The orderly end; rank 0, which holds the store, waits up to 10 s for the others. With a reason it is an end by failure, at
     /// once, which the other ranks' errors will quote. Every later call fails with DISPOSED.
     #[napi(ts_return_type = "Promise<void>")]
     pub fn leave<'env>(
@@ -250,7 +251,8 @@ impl ProcessGroup {
     ) -> napi::Result<Object<'env>> {
         let slot = Arc::clone(&self.slot);
         let job = move || {
-            if let Some(group) = lock(&slot).take() {
+            let group = lock(&slot).take();
+            if let Some(group) = group {
                 group.leave(reason.as_deref());
             }
             Ok(())
@@ -291,10 +293,13 @@ impl NativeReducer {
             let values = |list: &[Handle]| list.iter().map(Handle::get).collect::<Result<Vec<_>>>();
             let parameters = values(&parameters)?;
             let mut all = values(&buffers)?;
+            let lines = names.iter().zip(&parameters).map(|(name, x)| line_of(name, x));
+            let others = all.iter().map(|x| line_of("a buffer", x));
+            // Before anything of another size is sent.
+            group.agree("sharing of rank 0's values", &lines.chain(others).collect::<Vec<_>>())?;
             all.extend(parameters.iter().map(Tensor::shallow_clone));
             // A frozen parameter is shared once and has no gradient to average.
             let trained = names.into_iter().zip(parameters).filter(|(_, x)| x.requires_grad());
-            // Compares shapes before anything of another size is sent.
             let reducer = Reducer::new(&group, trained.collect())?;
             tch::no_grad(|| group.broadcast(&all, 0))?;
             *lock(&target) = Some(reducer);
@@ -346,6 +351,10 @@ pub(super) fn backward(loss: &Tensor, reducers: &[Arc<Mutex<Option<Reducer>>>]) 
     live.iter().try_for_each(|reducer| reducer.finish())
 }
 
-fn line_of(meta: &Meta) -> String {
+fn line_of_meta(meta: &Meta) -> String {
     format!("{:?} {:?}", meta.kind, meta.shape)
+}
+
+fn line_of(name: &str, x: &Tensor) -> String {
+    format!("{name} {:?} {:?}", x.kind(), x.size())
 }

@@ -12,8 +12,8 @@ use super::store::Store;
 
 /// How long the others' notes are waited for.
 const PATIENCE: Duration = Duration::from_millis(2000);
-/// How long the store's host stays for the others to read.
-const LINGER: Duration = Duration::from_millis(1500);
+/// How long the store's host stays for the others to read why it failed.
+const LINGER: Duration = Duration::from_millis(3000);
 /// How long the store's host waits for the others at an orderly end.
 const FAREWELL: Duration = Duration::from_secs(10);
 const LOOK: Duration = Duration::from_millis(20);
@@ -24,11 +24,20 @@ const VICTIM: &str = "";
 const DONE: &str = "done";
 const FAILED: &str = "failed: ";
 
-/// Whether libtorch's words are about a collective.
+/// Whether libtorch's words are about a collective or the store.
 pub fn is_of_collective(reason: &str) -> bool {
-    ["gloo", "NCCL", "Connection ", "Socket ", "Timed out waiting"]
-        .iter()
-        .any(|word| reason.contains(word))
+    const WORDS: [&str; 9] = [
+        "gloo",
+        "NCCL",
+        "Connection",
+        "connection",
+        "ocket",
+        "imed out",
+        "timeout",
+        "monitoredBarrier",
+        "has been left",
+    ];
+    WORDS.iter().any(|word| reason.contains(word))
 }
 
 /// `rank 1`, `ranks 1 and 3` ...
@@ -43,6 +52,7 @@ pub fn named(ranks: &[usize]) -> String {
 
 /// The reason in a person's words, from what the ranks left in the store.
 pub fn find(store: &Store, rank: usize, world_size: usize, hosts_store: bool, why: &str) -> String {
+    let why = plain(why);
     let own = format!("end/{rank}");
     let read = |other: usize| store.get(&format!("end/{other}"));
     // A reason that this rank left before, for example on its way out, stays.
@@ -52,17 +62,13 @@ pub fn find(store: &Store, rank: usize, world_size: usize, hosts_store: bool, wh
     let others: Vec<usize> = (0..world_size).filter(|&other| other != rank).collect();
     let until = Instant::now() + PATIENCE;
     loop {
-        let mut silent = Vec::new();
+        let (mut silent, mut left) = (Vec::new(), None);
         for &other in &others {
             match read(other) {
-                Ok(Some(note)) if note == DONE => {
-                    return format!(
-                        "rank {other} left the group while rank {rank} still had work ({why})"
-                    );
-                }
                 Ok(Some(note)) if note.starts_with(FAILED) => {
                     return format!("rank {other} failed: {}", &note[FAILED.len()..]);
                 }
+                Ok(Some(note)) if note == DONE => left = left.or(Some(other)),
                 Ok(Some(_)) => {}
                 Ok(None) => silent.push(other),
                 Err(_) if !hosts_store => {
@@ -72,6 +78,9 @@ pub fn find(store: &Store, rank: usize, world_size: usize, hosts_store: bool, wh
                 }
                 Err(_) => return why.into(),
             }
+        }
+        if let Some(other) = left {
+            return format!("rank {other} left the group while rank {rank} still had work ({why})");
         }
         if silent.is_empty() {
             return why.into();
@@ -84,28 +93,33 @@ pub fn find(store: &Store, rank: usize, world_size: usize, hosts_store: bool, wh
     }
 }
 
-/// Leaves a note, and gives the others the time they need.
-pub fn leave(store: &Store, options: &GroupOptions, reason: Option<&str>) {
-    let &GroupOptions { rank, world_size, hosts_store, .. } = options;
+/// Leaves this rank's note; a victim has no reason of its own to tell.
+pub fn note(store: &Store, rank: usize, reason: Option<&str>) {
     let own = format!("end/{rank}");
-    let noted = store.get(&own).ok().flatten();
-    // A victim has no reason of its own to tell.
-    if noted.is_none() {
+    if store.get(&own).ok().flatten().is_none() {
         let note = reason.map_or_else(|| DONE.into(), |reason| format!("{FAILED}{reason}"));
         let _ = store.set(&own, &note);
     }
-    let others = (0..world_size).filter(|&other| other != rank);
-    // Nobody needs another rank's connections any more, but all need the store.
-    let patience = match reason {
-        _ if !hosts_store => Duration::ZERO,
-        None => FAREWELL,
-        Some(_) => LINGER,
-    };
-    let _ = store.missing("end", others.clone(), patience);
-    // The store ends with its host: not before the others have heard that all are there.
-    if hosts_store && reason.is_none() {
-        let _ = store.missing("gone", others, Duration::from_secs(1));
-    } else {
+}
+
+/// Nobody needs another rank's connections any more, but all need the store: its host waits for them.
+pub fn linger(store: &Store, options: &GroupOptions, failed: bool) {
+    let &GroupOptions { rank, world_size, hosts_store, .. } = options;
+    if !hosts_store {
         let _ = store.set(&format!("gone/{rank}"), "");
+        return;
     }
+    let others = (0..world_size).filter(|&other| other != rank);
+    let _ = store.missing("gone", others, if failed { LINGER } else { FAREWELL });
+}
+
+/// Gloo's words without its source file and its advice.
+fn plain(why: &str) -> &str {
+    let start = if why.starts_with('[') { why.find("] ").map_or(0, |end| end + 2) } else { 0 };
+    let words = &why[start..];
+    let end = [". This ", " Check the logs", "Check the logs"]
+        .iter()
+        .filter_map(|cut| words.find(cut))
+        .min();
+    words[..end.unwrap_or(words.len())].trim_end_matches(['.', ' '])
 }

@@ -4,14 +4,16 @@
 //! the same collectives in the same order. A collective that fails leaves the group dead; what is
 //! left to do is to say which rank is to blame, and to go.
 
+mod address;
 mod cause;
 mod ffi;
+mod meeting;
 mod reducer;
 mod store;
 
 use std::ffi::c_void;
-use std::net::{ToSocketAddrs, UdpSocket};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -21,11 +23,16 @@ use torch_sys::C_tensor;
 pub use reducer::{Reducer, described};
 
 use crate::error::{Error, Result};
+use address::own_address;
 use ffi::{Config, done, made};
+use meeting::{Meeting, meet};
 use store::{Store, text};
 
 /// How long a store that goes away is given to be gone.
 const REOPEN: Duration = Duration::from_millis(200);
+
+/// How long a name that is not known is given.
+const RESOLVE: Duration = Duration::from_millis(500);
 
 /// How a group comes together.
 #[derive(Debug, Clone)]
@@ -68,10 +75,29 @@ unsafe impl Send for Inner {}
 // SAFETY: as above.
 unsafe impl Sync for Inner {}
 
+impl Inner {
+    /// Closes the connections; only the store is left.
+    fn disconnect(&mut self) {
+        let pointer = std::mem::replace(&mut self.pointer, std::ptr::null_mut());
+        if !pointer.is_null() {
+            // SAFETY: made by `nnclr_group_create`, freed once.
+            unsafe { ffi::nnclr_group_free(pointer) }
+            CONNECTED.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Groups that are connected.
+static CONNECTED: AtomicUsize = AtomicUsize::new(0);
+
+/// Whether the engine may be waiting for another rank.
+pub fn is_connected() -> bool {
+    CONNECTED.load(Ordering::Relaxed) > 0
+}
+
 impl Drop for Inner {
     fn drop(&mut self) {
-        // SAFETY: made by `nnclr_group_create`, freed once.
-        unsafe { ffi::nnclr_group_free(self.pointer) }
+        self.disconnect();
     }
 }
 
@@ -86,10 +112,19 @@ impl ProcessGroup {
         }
         let (address, prefix) = (text(&options.master_addr), text(&options.prefix));
         let interface = text(options.network_interface.as_deref().unwrap_or_default());
-        let own = own_address(&options.master_addr, options.master_port)
-            .map_err(|cause| Error::distributed(JOINING, format!("no way to {place}: {cause}")))?;
-        let own = text(&own);
-        let config = Config {
+        let until = Instant::now() + options.join_timeout;
+        let own = loop {
+            match own_address(&options.master_addr, options.master_port) {
+                Ok(own) => break text(&own),
+                // A name may be made known after those who ask for it have begun.
+                Err(_) if Instant::now() + RESOLVE < until => sleep(RESOLVE),
+                Err(cause) => {
+                    let reason = format!("no way to {place}: {cause}");
+                    return Err(Error::distributed(JOINING, reason));
+                }
+            }
+        };
+        let mut config = Config {
             address: address.as_ptr(),
             prefix: prefix.as_ptr(),
             network_interface: interface.as_ptr(),
@@ -103,10 +138,11 @@ impl ProcessGroup {
             timeout_ms: options.timeout.as_millis() as i64,
         };
         let failed = |reason: String| Error::distributed(JOINING, reason);
-        let until = Instant::now() + options.join_timeout;
         // A group that ended a moment ago on the same address may still be closing its store.
         let (store, missing) = loop {
-            match meet(&config, &options) {
+            let left = until.saturating_duration_since(Instant::now());
+            config.join_timeout_ms = left.as_millis().max(1) as i64;
+            match meet(&config, &options, left) {
                 Err(Meeting::Lost(_)) if Instant::now() < until => sleep(REOPEN),
                 Err(Meeting::Lost(why)) => {
                     return Err(failed(format!("the store at {place} went away: {why}")));
@@ -131,7 +167,10 @@ impl ProcessGroup {
         let created =
             made(|message| unsafe { ffi::nnclr_group_create(store.pointer(), &config, message) });
         match created {
-            Ok(pointer) => Ok(Self(Arc::new(Inner { pointer, store, options }))),
+            Ok(pointer) => {
+                CONNECTED.fetch_add(1, Ordering::Relaxed);
+                Ok(Self(Arc::new(Inner { pointer, store, options })))
+            }
             Err(why) => {
                 Err(failed(cause::find(&store, rank, world_size, options.hosts_store, &why)))
             }
@@ -284,14 +323,27 @@ impl ProcessGroup {
         (bytes.max(0) as u64, Duration::from_nanos(nanoseconds.max(0) as u64))
     }
 
-    /// The orderly end, for which the store's host waits up to 10 s; an end by failure leaves its reason to
-    /// the others.
-    pub fn leave(&self, reason: Option<&str>) {
-        cause::leave(&self.0.store, &self.0.options, reason);
+    /// The orderly end, for which the store's host waits up to 10 s; an end by failure leaves its
+    /// reason to the others.
+    pub fn leave(self, reason: Option<&str>) {
+        cause::note(&self.0.store, self.rank(), reason);
+        // Others that wait for this rank hear of its end when the connections close, where no session or
+        // reducer still has a hold on them; the store must outlast that for the note to be read.
+        match Arc::try_unwrap(self.0) {
+            Ok(mut inner) => {
+                inner.disconnect();
+                cause::linger(&inner.store, &inner.options, reason.is_some());
+            }
+            Err(shared) => cause::linger(&shared.store, &shared.options, reason.is_some()),
+        }
     }
 
     /// A failed collective as an error that names the rank to blame.
     pub(crate) fn failure(&self, operation: &str, why: &str) -> Error {
+        if !cause::is_of_collective(why) {
+            // This rank's own trouble, a lack of memory for example.
+            return Error::Torch { operation: operation.into(), reason: why.into() };
+        }
         let GroupOptions { rank, world_size, hosts_store, .. } = self.0.options;
         let reason = cause::find(&self.0.store, rank, world_size, hosts_store, why);
         Error::distributed(operation, reason)
@@ -327,36 +379,4 @@ pub struct SyncNorm<'a> {
     pub momentum: f64,
     /// Added to the variance.
     pub epsilon: f64,
-}
-
-/// Why ranks did not come to speak.
-enum Meeting {
-    /// The store did not open.
-    Closed(String),
-    /// It opened, and then did not answer.
-    Lost(String),
-}
-
-/// Opens the store, says that this rank is here, and waits; gives those that did not come.
-fn meet(
-    config: &Config,
-    options: &GroupOptions,
-) -> std::result::Result<(Store, Vec<usize>), Meeting> {
-    let store = Store::open(config).map_err(Meeting::Closed)?;
-    store.set(&format!("here/{}", options.rank), "").map_err(Meeting::Lost)?;
-    let missing = store
-        .missing("here", 0..options.world_size, options.join_timeout)
-        .map_err(Meeting::Lost)?;
-    Ok((store, missing))
-}
-
-/// This machine's address on the way to `address`: no packet is sent.
-fn own_address(address: &str, port: u16) -> std::io::Result<String> {
-    let target = (address, port).to_socket_addrs()?.next().ok_or_else(|| {
-        std::io::Error::new(std::io::ErrorKind::NotFound, "the name has no address")
-    })?;
-    let any = if target.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
-    let socket = UdpSocket::bind(any)?;
-    socket.connect(target)?;
-    Ok(socket.local_addr()?.ip().to_string())
 }

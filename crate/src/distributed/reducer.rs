@@ -30,7 +30,7 @@ impl Drop for Reducer {
 }
 
 impl Reducer {
-    /// Hooks the parameters, whose values must be the same on all ranks already.
+    /// Hooks the parameters, whose values must be the same on all ranks by the first step.
     /// @errors DISTRIBUTED when ranks bring other names or shapes.
     pub fn new(group: &ProcessGroup, parameters: Vec<(String, Tensor)>) -> Result<Self> {
         group.agree("averaging of gradients", &described(&parameters))?;
