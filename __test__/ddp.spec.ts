@@ -115,7 +115,12 @@ test.serial('a frozen backbone trains its heads only, on every rank alike', asyn
     class Two extends nnclr.Module {
       frozen = new nnclr.NNCLRPredictionHead(6, 8, 6, { seed: group.rank })
       trained = new nnclr.NNCLRPredictionHead(6, 8, 4, { seed: group.rank })
-      forward(x) { return { y: [this.trained.forward(this.frozen.forward(x))] } }
+      forward(x) {
+        // An output that holds itself, and what was given.
+        const all = { y: [this.trained.forward(this.frozen.forward(x))], x }
+        all.all = all
+        return all
+      }
     }
     const model = new Two()
     model.frozen.requiresGrad_(false)
@@ -124,6 +129,7 @@ test.serial('a frozen backbone trains its heads only, on every rank alike', asyn
     for (let step = 0; step < 3; step++) {
       const x = fixtures.noise(10 * group.rank + step, [5, 6]).to('float32')
       ddp.forward(x).y[0].sum().backward()
+      told.marks = x.reducers.size
       optimizer.step()
       optimizer.zeroGrad()
     }
@@ -131,8 +137,9 @@ test.serial('a frozen backbone trains its heads only, on every rank alike', asyn
     told.lengths = []
     for (const sum of sums) told.lengths.push(await sum.item())
     await group.leave()`
-  const [first, second] = quiet(t, await ranks<{ lengths: number[] }>(program, 2))
+  const [first, second] = quiet(t, await ranks<{ lengths: number[]; marks: number }>(program, 2))
   t.true((first?.lengths.length ?? 0) > 4)
+  t.is(first?.marks, 0, 'what was given is not of this module')
   t.deepEqual(first, second)
 })
 

@@ -93,6 +93,40 @@ test('the first failure ends the others, and all begin anew as often as allowed'
   for (const [, , pid] of attempts) t.true((await goneAfter(Number(pid), 1000)) < 1000)
 })
 
+test('a rank that is gone ends the others at once, whoever still holds its streams', async (t) => {
+  const script = join(await temporaryFolder(t), 'script.mjs')
+  await writeFile(
+    script,
+    `import { spawn } from 'node:child_process'
+     import { existsSync, writeFileSync } from 'node:fs'
+     import { setTimeout as sleep } from 'node:timers/promises'
+     const ready = process.argv[1] + '.ready'
+     const forever = "process.on('SIGTERM', () => {}); console.log('lingers', process.pid); setInterval(() => {}, 1000)"
+     if (process.env.RANK === '0') {
+       process.on('SIGTERM', () => { console.log('asked'); process.exit() })
+       setInterval(() => {}, 1000)
+       writeFileSync(ready, '')
+     } else {
+       while (!existsSync(ready)) await sleep(20)
+       const child = spawn(process.execPath, ['-e', forever], { stdio: ['ignore', 'pipe', 'inherit'] })
+       child.stdout.once('data', (line) => {
+         console.log(String(line))
+         process.kill(process.pid, 'SIGKILL')
+       })
+     }`,
+  )
+  const child = launched(['-n', '2', script])
+  const [, pid] = await printed(child, /\[1\] lingers (\d+)/)
+  const began = Date.now()
+  await printed(child, /\[0\] asked/)
+  t.true(Date.now() - began < 3000)
+  const { code, stderr } = await child.ended
+  t.is(code, 137)
+  t.regex(stderr, /rank 1 was ended by SIGKILL/)
+  t.true((await goneAfter(Number(pid), 1000)) < 1000)
+  t.true(Date.now() - began < 9000, `${Date.now() - began} ms`)
+})
+
 test('signals go on to the ranks, and decide the exit code', async (t) => {
   const script = join(await temporaryFolder(t), 'script.mjs')
   await writeFile(

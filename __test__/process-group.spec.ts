@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os'
 import test from 'ava'
 import {
   destroyProcessGroup,
@@ -117,10 +118,11 @@ test.serial('a group of one works alone', async (t) => {
   const program = `
     const { port } = JSON.parse(out)
     for (const name of Object.keys(process.env)) {
-      if (/^(RANK|WORLD_SIZE|LOCAL_|MASTER_)/.test(name)) delete process.env[name]
+      if (/^(RANK|WORLD_SIZE|LOCAL_|MASTER_|OMP_)/.test(name)) delete process.env[name]
     }
     told.none = await failure(() => initProcessGroup())
     const group = await initProcessGroup({ rank: 0, worldSize: 1, masterPort: port })
+    told.threads = Number(process.env.OMP_NUM_THREADS)
     told.sum = await group.allReduce(Tensor.from(Float32Array.of(4))).item()
     await group.barrier()
     await group.leave()
@@ -130,10 +132,13 @@ test.serial('a group of one works alone', async (t) => {
   const out = JSON.stringify({ port: await freePort() })
   const [told] = quiet(
     t,
-    await ranks<{ none: Failure; sum: number; texts: string[] }>(program, 1, { out }),
+    await ranks<{ none: Failure; threads: number; sum: number; texts: string[] }>(program, 1, {
+      out,
+    }),
   )
   t.is(told?.none.code, 'CONFIG')
   t.regex(told?.none.message ?? '', /nnclr launch -n 2 SCRIPT.*torchrun --no-python/s)
+  t.is(told?.threads, availableParallelism(), 'all cores for the only rank')
   t.is(told?.sum, 4)
   t.deepEqual(told?.texts, ['alone'])
 })

@@ -42,6 +42,16 @@ test('without a launcher there is no rank', (t) => {
   t.is(rankEnvironment({ MASTER_ADDR: 'left from elsewhere', LOCAL_RANK: '1' }), null)
 })
 
+test('one process that meets nobody is no rank, one that a launcher started is', (t) => {
+  t.is(rankEnvironment({ RANK: '0' }), null)
+  t.is(rankEnvironment({ WORLD_SIZE: '1' }), null)
+  t.is(rankEnvironment({ RANK: '0', WORLD_SIZE: '1', MASTER_ADDR: 'node1' }), null)
+  t.is(rankEnvironment({ ...SLURM, RANK: '0', WORLD_SIZE: '1' })?.rank, 6)
+  const one = { ...TORCHRUN, RANK: '0', WORLD_SIZE: '1', LOCAL_RANK: '0', LOCAL_WORLD_SIZE: '1' }
+  t.like(rankEnvironment(one), { rank: 0, worldSize: 1 })
+  t.deepEqual(fieldsOf(t, { WORLD_SIZE: '2' }), ['RANK', 'MASTER_ADDR', 'MASTER_PORT'])
+})
+
 test("torchrun's variables tell the rank", (t) => {
   t.deepEqual(rankEnvironment(TORCHRUN), {
     rank: 3,
@@ -114,7 +124,7 @@ test('Open MPI needs the meeting point from outside', (t) => {
 })
 
 test('half-set variables and nonsense are told all at once, by name', (t) => {
-  t.deepEqual(fieldsOf(t, { RANK: '0' }), ['WORLD_SIZE', 'MASTER_ADDR', 'MASTER_PORT'])
+  t.deepEqual(fieldsOf(t, { RANK: '1' }), ['WORLD_SIZE', 'MASTER_ADDR', 'MASTER_PORT'])
   t.deepEqual(fieldsOf(t, { ...TORCHRUN, RANK: 'one', MASTER_PORT: '70000' }), [
     'RANK',
     'MASTER_PORT',

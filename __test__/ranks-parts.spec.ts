@@ -2,14 +2,17 @@ import test from 'ava'
 import { fitToSet, resolveConfig } from '../ts/config.js'
 import { differences } from '../ts/distributed/agreement.js'
 import { firstCause } from '../ts/distributed/first-cause.js'
+import { groupsSoFar, nextGroup } from '../ts/distributed/group-name.js'
 import { checkDevices } from '../ts/distributed/join-ranks.js'
+import { gpuOf } from '../ts/distributed/rank-machine.js'
 import { ALONE, type Ranks, shareOf } from '../ts/distributed/ranks.js'
+import { gpusOfLauncher, seesAllGpus } from '../ts/distributed/visible-gpus.js'
 import { NnclrError } from '../ts/errors.js'
 import { naturals } from '../ts/sampler.js'
 import { threadsOf, workersOf } from '../ts/session.js'
 import { BadPictures } from '../ts/train/bad-pictures.js'
 import { Clock } from '../ts/train/clock.js'
-import { planEpoch } from '../ts/train/epoch-plan.js'
+import { changedSteps, planEpoch } from '../ts/train/epoch-plan.js'
 import { restoreSettings } from '../ts/train/restore-settings.js'
 
 const GIVEN = { data: 'photos/', out: 'runs/first' }
@@ -34,7 +37,7 @@ test("the ranks' shares of a batch are the batch, in order and of nearly one siz
 })
 
 test('every rank has the same number of steps, and a picture or two in each', (t) => {
-  const settings = { batchSize: 8, dropLast: true, syncBatchNorm: true }
+  const settings = { batchSize: 8, dropLast: true, syncBatchNorm: true, gatherNegatives: true }
   t.deepEqual(planEpoch(settings, 20, 2), { steps: 2, dropLast: true, notes: [] })
   t.deepEqual(planEpoch({ ...settings, dropLast: false }, 20, 4), {
     steps: 3,
@@ -50,6 +53,44 @@ test('every rank has the same number of steps, and a picture or two in each', (t
     message: /at least 10 for 5 ranks, two for each/,
   })
   t.throws(() => planEpoch({ ...settings, dropLast: false }, 3, 4), { message: /got 3 pictures/ })
+  // One picture has no negatives of its own rank.
+  t.throws(() => planEpoch({ ...settings, gatherNegatives: false }, 40, 5), {
+    message: /at least 10 for 5 ranks, two for each: gatherNegatives is off/,
+  })
+})
+
+test('a resumed run tells when its epochs have another number of steps', (t) => {
+  const settings = { batchSize: 8, dropLast: false, syncBatchNorm: true, gatherNegatives: true }
+  t.deepEqual(changedSteps(settings, 18, 1, 4), [
+    'an epoch has 2 steps on 4 ranks and had 3 on 1 rank',
+  ])
+  t.is(changedSteps(settings, 18, 4, 2).length, 1)
+  t.deepEqual(changedSteps(settings, 18, 1, 2), [])
+  t.deepEqual(changedSteps(settings, 16, 1, 4), [])
+  t.deepEqual(changedSteps({ ...settings, dropLast: true }, 18, 1, 4), [])
+})
+
+test('a child process makes the group that its parent would have made next', (t) => {
+  const before = nextGroup({})
+  // The child's own count begins at 0.
+  const child = Number(groupsSoFar({})['NNCLR_GROUPS_BEFORE']) + 1
+  t.deepEqual([child, nextGroup({})], [before + 1, before + 2])
+})
+
+test('each rank has a GPU of its own, or there are too few', (t) => {
+  const rank = (localRank: number) => ({ localRank, localWorldSize: 4 })
+  t.is(gpuOf(rank(3), 4, true), 'cuda:3')
+  t.is(gpuOf(rank(3), 1, false), 'cuda:0', 'its own one alone')
+  for (const gpus of [1, 3]) {
+    t.throws(() => gpuOf(rank(0), gpus, true), {
+      code: 'CONFIG',
+      message: new RegExp(`devices: got 4, expected at most ${gpus}, the GPUs`),
+    })
+  }
+  const launcher = gpusOfLauncher({ CUDA_VISIBLE_DEVICES: '0,1' })
+  t.true(seesAllGpus({ ...launcher, CUDA_VISIBLE_DEVICES: '0,1' }))
+  t.false(seesAllGpus({ ...launcher, CUDA_VISIBLE_DEVICES: '1' }), 'bound by its script')
+  t.false(seesAllGpus({}), "another launcher's")
 })
 
 test('facts that differ are told by field, with values and ranks', (t) => {

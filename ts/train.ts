@@ -150,6 +150,8 @@ class Training {
     for await (const batch of loadBatches(loader, shares, epoch)) {
       this.#clock.gotBatch()
       this.#bad.meet(batch.bad)
+      // Alone at once, before the step; on ranks the step tells all of them that there are some.
+      if (ranks.worldSize === 1 && this.#bad.untold > 0) await this.#tellBad()
       const lr = learningRate(config, this.#step, this.#steps)
       const positive = this.#neighbourWarmup.positive(this.#step)
       const numbers = await session

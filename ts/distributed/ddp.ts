@@ -4,7 +4,7 @@ import { NnclrError } from '../errors.js'
 import { type NativeReducer, native } from '../native.js'
 import { NativeLayer } from '../nn/layers.js'
 import { Module } from '../nn/module.js'
-import { called, isRecording, reducersOf, siteOf, Tensor, withoutAwait } from '../tensor.js'
+import { called, isRecording, siteOf, Tensor, withoutAwait } from '../tensor.js'
 import { getProcessGroup, type ProcessGroup } from './process-group.js'
 
 /** A module with a forward pass of its own kind. */
@@ -63,7 +63,13 @@ export class DistributedDataParallel<M extends WithForward> extends Module imple
   forward(...inputs: Parameters<M['forward']>): ReturnType<M['forward']> {
     const outputs = this.module.forward(...inputs) as ReturnType<M['forward']>
     // As in PyTorch the forward pass decides whether the backward pass reduces.
-    if (this.#syncOff === 0 && isRecording()) mark(outputs, this.#reducer)
+    if (this.#syncOff === 0 && isRecording()) {
+      // What is handed through unchanged was not computed here, and is the caller's.
+      const given = new Set(tensorsIn(inputs))
+      for (const tensor of tensorsIn(outputs)) {
+        if (!given.has(tensor)) tensor.reducers = new Set([...tensor.reducers, this.#reducer])
+      }
+    }
     return outputs
   }
 
@@ -110,12 +116,14 @@ export class DistributedDataParallel<M extends WithForward> extends Module imple
   }
 }
 
-/** Every tensor of `outputs` came through `reducer`'s module: tensors, arrays and plain objects. */
-function mark(outputs: unknown, reducer: NativeReducer): void {
-  if (outputs instanceof Tensor) {
-    outputs.reducers = new Set([...reducersOf([outputs]), reducer])
-  } else if (typeof outputs === 'object' && outputs !== null) {
-    for (const output of Object.values(outputs)) mark(output, reducer)
+/** The tensors of a value: itself, those of arrays and of objects, which may hold themselves. */
+function* tensorsIn(value: unknown, seen: Set<object> = new Set()): Generator<Tensor, void, void> {
+  if (typeof value !== 'object' || value === null || seen.has(value)) return
+  seen.add(value)
+  if (value instanceof Tensor) yield value
+  // Numbers hold none, and may be very many.
+  else if (!ArrayBuffer.isView(value)) {
+    for (const part of Object.values(value)) yield* tensorsIn(part, seen)
   }
 }
 

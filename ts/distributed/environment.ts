@@ -55,6 +55,7 @@ export function rankEnvironment(env: Environment): RankEnvironment | null {
 /** `RANK` and `WORLD_SIZE`: torchrun, PyTorchJob (one process a pod, no `LOCAL_` names), `nnclr launch`. */
 function torchEnvironment(variables: Variables): RankEnvironment | null {
   if (!variables.has('RANK') && !variables.has('WORLD_SIZE')) return null
+  if (isAlone(variables)) return null
   const rank = variables.whole('RANK', 0)
   const worldSize = variables.whole('WORLD_SIZE', 1)
   // An agent restarts its ranks beside a store that still holds the keys of the attempt before.
@@ -71,6 +72,18 @@ function torchEnvironment(variables: Variables): RankEnvironment | null {
     prefix: `nnclr/${job}/${attempt}`,
     networkInterface: variables.networkInterface,
   }
+}
+
+/**
+ * Whether the variables tell of one process that meets nobody: containers and shells have a lone `RANK=0`
+ * or `WORLD_SIZE=1`. One that a launcher started has all of them, and is a rank for `initProcessGroup`.
+ */
+function isAlone(variables: Variables): boolean {
+  const [rank = '0', worldSize] = [variables.text('RANK'), variables.text('WORLD_SIZE')]
+  if (rank !== '0') return false
+  if (worldSize === undefined) return !variables.has('MASTER_ADDR')
+  const isWhole = ['RANK', 'MASTER_ADDR', 'MASTER_PORT'].every((name) => variables.has(name))
+  return worldSize === '1' && !isWhole
 }
 
 /** Open MPI says who is who, not where to meet. */

@@ -16,10 +16,13 @@ export function nextGroup(env: Environment): number {
   return before(env) + groups
 }
 
-/** The variable for a child process that makes the next group in this one's place. */
+/**
+ * The variable for a child process that makes the next group in this one's place: that group has the
+ * number which it would have had here, and the one that is made here afterwards has the next.
+ */
 export function groupsSoFar(env: Environment): Record<string, string> {
   groups += 1
-  return { [GROUPS_BEFORE]: String(before(env) + groups) }
+  return { [GROUPS_BEFORE]: String(before(env) + groups - 1) }
 }
 
 function before(env: Environment): number {

@@ -98,9 +98,11 @@ export class ProcessGroup implements AsyncDisposable {
   }
 
   /**
-   * Ends the membership. Without a reason it waits up to 10 s for the others; with one it ends at once,
-   * and the errors of the others quote it. A second call changes nothing; the group's other methods
-   * reject with `DISPOSED` from now on.
+   * Ends the membership. Without a reason the rank that holds the store, rank 0 as a rule, waits up to
+   * 10 s for the others, which need it to the last; those end at once. With a reason every rank ends at
+   * once, and the errors of the others quote it. Ranks that still wait for this one hear of its end at
+   * once when its `DistributedDataParallel` modules are disposed, else when its wait is over. A second
+   * call changes nothing; the group's other methods reject with `DISPOSED` from now on.
    */
   leave(reason?: string): Promise<void> {
     if (current === this) current = null
@@ -119,7 +121,8 @@ let current: ProcessGroup | 'joining' | null = null
 /**
  * Joins the other ranks (`torch.distributed.init_process_group`) and makes the default group. Call it
  * before anything else of nnclr: it leaves each rank its share of the machine's cores unless
- * `OMP_NUM_THREADS` says how many, which libtorch reads once.
+ * `OMP_NUM_THREADS` says how many, which libtorch reads once. Ranks that the options tell count as all
+ * of one machine.
  *
  * @throws NnclrError CONFIG where no launcher told the ranks, for options out of range, and for a
  * second default group; DISTRIBUTED naming the ranks that did not come.
@@ -133,6 +136,8 @@ export async function initProcessGroup(
   }
   const membership = membershipOf(options)
   const { place, timeoutSeconds, joinTimeoutSeconds } = membership
+  const threads = Math.max(1, Math.floor(availableParallelism() / place.localWorldSize))
+  process.env['OMP_NUM_THREADS'] ??= String(threads)
   current = 'joining'
   try {
     const device = await numbered(membership)
@@ -242,7 +247,5 @@ function placeOf(options: InitProcessGroupOptions): RankEnvironment {
     const value = 'no variables of a launcher (RANK, WORLD_SIZE, MASTER_ADDR ...)'
     throw NnclrError.config([{ field: 'initProcessGroup', value, expected }])
   }
-  const threads = Math.max(1, Math.floor(availableParallelism() / place.localWorldSize))
-  process.env['OMP_NUM_THREADS'] ??= String(threads)
   return place
 }

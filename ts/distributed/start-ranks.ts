@@ -5,14 +5,19 @@
 
 import { randomUUID } from 'node:crypto'
 import { resolveConfig, type TrainConfig } from '../config.js'
+import { NnclrError } from '../errors.js'
 import type { TrainEvent, TrainResult } from '../events.js'
 import { callInChild } from '../isolate/host.js'
 import { type IsolateOptions, trainCall } from '../isolate.js'
 import { type Failure, firstCause } from './first-cause.js'
 import { freePort } from './free-port.js'
+import { gpusOfLauncher } from './visible-gpus.js'
 
 /** Ranks that hear of another's failure end by themselves; after so many seconds they are ended. */
 const PATIENCE_S = 10
+
+/** Ranks finish together: after the first has its result, those that are not done in so many seconds are ended. */
+const LAST_S = 15
 
 /** Where the ranks of one machine meet. */
 const LOOPBACK = '127.0.0.1'
@@ -37,13 +42,17 @@ export async function trainOnRanks(
     emit(event)
   })
   const meeting = { port: await freePort(LOOPBACK), job: randomUUID() }
+  const gpus = gpusOfLauncher({ ...process.env, ...options.env })
   const patience = 1000 * Math.min(PATIENCE_S, distributed.timeoutSeconds)
   const ending = new AbortController()
   const failures: Failure[] = []
   let timer: NodeJS.Timeout | undefined
+  const endAfter = (ms: number): void => {
+    timer ??= setTimeout(() => ending.abort(), ms)
+  }
   const kills = [ending.signal, ...(options.kill === undefined ? [] : [options.kill])]
   const runRank = async (rank: number): Promise<unknown> => {
-    const env = { ...options.env, ...rankVariables(rank, worldSize, meeting) }
+    const env = { ...options.env, ...gpus, ...rankVariables(rank, worldSize, meeting) }
     const own = {
       ...call,
       // Rank 0 speaks for all; the others' children send no events.
@@ -51,10 +60,12 @@ export async function trainOnRanks(
       title: `process of rank ${rank}`,
     }
     try {
-      return await callInChild(own, { ...options, env, kill: AbortSignal.any(kills) })
+      const answer = await callInChild(own, { ...options, env, kill: AbortSignal.any(kills) })
+      endAfter(1000 * LAST_S)
+      return answer
     } catch (error) {
       if (!ending.signal.aborted) failures.push({ rank, error })
-      timer ??= setTimeout(() => ending.abort(), patience)
+      endAfter(patience)
       return null
     }
   }
@@ -62,7 +73,10 @@ export async function trainOnRanks(
   clearTimeout(timer)
   options.kill?.throwIfAborted()
   if (failures.length > 0) throw firstCause(failures)
-  return resultOf(answers[0])
+  const [answer] = answers
+  if (answer !== null) return resultOf(answer)
+  const message = `rank 0 was not done ${LAST_S} s after another rank had its result`
+  throw new NnclrError('DISTRIBUTED', 'rank 0', message)
 }
 
 /** What tells a child its rank: torchrun's variables, and none that another launcher left. */

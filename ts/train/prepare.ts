@@ -10,7 +10,7 @@ import { openDataset } from '../data/open-dataset.js'
 import { agree, factsOf } from '../distributed/agreement.js'
 import { type RankEnvironment, rankEnvironment } from '../distributed/environment.js'
 import { joinRanks } from '../distributed/join-ranks.js'
-import { type MachineSettings, machineOf } from '../distributed/rank-machine.js'
+import { coresOf, type MachineSettings, machineOf } from '../distributed/rank-machine.js'
 import type { Ranks } from '../distributed/ranks.js'
 import { openShared, type SharedDirectory } from '../distributed/shared-directory.js'
 import { isAbort, NnclrError } from '../errors.js'
@@ -19,7 +19,7 @@ import { openPictures, viewOptions } from '../loader.js'
 import { type Loader, native, type PictureSet, type Session } from '../native.js'
 import { createSession, precisionOf, workersOf } from '../session.js'
 import { type Beginning, begin, configFile } from './begin.js'
-import { type EpochPlan, planEpoch } from './epoch-plan.js'
+import { changedSteps, type EpochPlan, planEpoch } from './epoch-plan.js'
 import { restoreSettings } from './restore-settings.js'
 import { type Split, split } from './split.js'
 
@@ -96,12 +96,16 @@ async function open(input: unknown, closers: Closer[]): Promise<Omit<Prepared, '
 
   const parts = await split(resolved, dataset)
   const config = fitToSet(resolved, parts.train.length)
-  const settled = { ...config, ...(await settledMachine(config, machine, environment)) }
+  const settled = { ...config, ...settledMachine(config, machine, environment) }
   const sets = [dataset, parts.queries?.dataset ?? null]
   const precision = precisionOf(settled)
   await agree(ranks, await factsOf(config, sets, { device: settled.device, precision }))
   const plan = planEpoch(config, parts.train.length, ranks.worldSize)
   notes.push(...plan.notes)
+  const before = ranksBefore(recorded)
+  if (before !== null) {
+    notes.push(...changedSteps(config, parts.train.length, before, ranks.worldSize))
+  }
 
   const pictures = openPictures(dataset, config)
   const loader = trainingLoader(pictures, settled, parts.train, closers)
@@ -132,15 +136,23 @@ async function open(input: unknown, closers: Closer[]): Promise<Omit<Prepared, '
   }
 }
 
+/** How many ranks a run had when it was last begun; null for a new one. */
+function ranksBefore(recorded: Record<string, unknown> | null): number | null {
+  if (recorded === null) return null
+  const { ranks } = (recorded['settled'] ?? {}) as { readonly ranks?: unknown }
+  // A run of before there were ranks has no record of it.
+  return typeof ranks === 'number' ? ranks : 1
+}
+
 /** The machine's settings of a resumed run may be those recorded, and not those of this call. */
-async function settledMachine(
+function settledMachine(
   config: FittedConfig,
   machine: MachineSettings,
   environment: RankEnvironment | null,
-): Promise<MachineSettings> {
-  // The ranks have met on this device.
+): MachineSettings {
+  // The ranks have met on this device, whatever the run was on before.
   const { device } = environment === null ? config : machine
-  return { ...(await machineOf(config, environment)), device }
+  return { ...coresOf(config, environment), device }
 }
 
 function trainingLoader(

@@ -2,6 +2,7 @@
 
 import { randomUUID } from 'node:crypto'
 import { freePort } from '../../distributed/free-port.js'
+import { gpusOfLauncher } from '../../distributed/visible-gpus.js'
 import type { Terminal } from '../terminal.js'
 import type { LaunchOptions } from './options.js'
 import { type RankExit, RankProcess } from './rank-process.js'
@@ -32,24 +33,29 @@ export async function runAttempt(
     const variables = rankVariables(options, localRank, attempt, meeting)
     const rank = Number(variables['RANK'])
     const prefix = ranks === 1 ? null : `[${rank}] `
-    const env = { ...process.env, ...variables }
+    const env = { ...process.env, ...gpusOfLauncher(process.env), ...variables }
     return new RankProcess({ rank, script, words, env, prefix }, terminal)
   })
   let timer: NodeJS.Timeout | undefined
-  const end = (signal: NodeJS.Signals): void => {
+  const send = (signal: NodeJS.Signals): void => {
     for (const one of processes) one.signal(signal)
-    timer ??= setTimeout(() => end('SIGKILL'), GRACE_MS)
   }
   let first: RankExit | null = null
-  const onStop = (): void => end(stop.name())
+  // Who stops the ranks may give them all the time they need: a second signal ends at once.
+  const onStop = (): void => send(stop.name())
   stop.signal.addEventListener('abort', onStop)
   if (stop.signal.aborted) onStop()
   await Promise.all(
-    processes.map(async ({ ended }) => {
+    processes.map(async ({ ended, closed }) => {
       const exit = await ended
-      if (exit.code === 0 || first !== null) return
-      first = exit
-      if (!stop.signal.aborted) end('SIGTERM')
+      if (exit.code !== 0 && first === null) {
+        first = exit
+        if (!stop.signal.aborted) {
+          send('SIGTERM')
+          timer = setTimeout(() => send('SIGKILL'), GRACE_MS)
+        }
+      }
+      await closed
     }),
   )
   stop.signal.removeEventListener('abort', onStop)

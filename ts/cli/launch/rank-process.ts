@@ -7,6 +7,7 @@ import { createInterface } from 'node:readline'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { fittingFlags } from '../../isolate/node-transport.js'
 import type { Terminal } from '../terminal.js'
+import { LAUNCHER } from './launcher-variable.js'
 
 /** How a rank ended. */
 export interface RankExit {
@@ -27,15 +28,21 @@ export interface RankProgram {
   readonly prefix: string | null
 }
 
+/** What a rank leaves behind, its own child processes with its streams, is ended after so many ms. */
+const LINGER_MS = 5000
+
 /** A rank's process under way. */
 export class RankProcess {
+  /** How it ended, as soon as it did. */
   readonly ended: Promise<RankExit>
+  /** Afterwards: its last line has come, and nothing that it started holds its streams any more. */
+  readonly closed: Promise<void>
   readonly #child: ChildProcess
 
   constructor({ rank, script, words, env, prefix }: RankProgram, terminal: Terminal) {
     const stream = prefix === null ? 'inherit' : 'pipe'
     this.#child = spawn(process.execPath, [...nodeFlags(), script, ...words], {
-      env,
+      env: { ...env, [LAUNCHER]: String(process.pid) },
       stdio: ['ignore', stream, stream],
       detached: process.platform !== 'win32',
     })
@@ -46,20 +53,38 @@ export class RankProcess {
       this.#child.once('error', (error) => {
         resolve({ rank, code: 1, words: `could not begin: ${error.message}` })
       })
-      // After its last line.
-      this.#child.once('close', (code, signal) => resolve({ rank, ...exitOf(code, signal) }))
+      this.#child.once('exit', (code, signal) => resolve({ rank, ...exitOf(code, signal) }))
     })
+    this.closed = this.#close()
   }
 
-  /** Sends a signal to the process and those it started; none when it is gone. */
+  /** Sends a signal to the process and those it started, which may be there when it is gone itself. */
   signal(signal: NodeJS.Signals): void {
     const { pid, exitCode, signalCode } = this.#child
-    if (pid === undefined || exitCode !== null || signalCode !== null) return
+    if (pid === undefined) return
+    const isGone = exitCode !== null || signalCode !== null
+    // Windows has no groups, and may have given the number of a process that is gone to another.
+    if (isGone && process.platform === 'win32') return
     try {
       process.kill(process.platform === 'win32' ? pid : -pid, signal)
     } catch {
-      // It went in the meantime.
+      // All of them are gone.
     }
+  }
+
+  async #close(): Promise<void> {
+    const whole = new Promise<void>((resolve) => this.#child.once('close', () => resolve()))
+    await this.ended
+    // A process that could not begin has nothing to close.
+    if (this.#child.pid === undefined) return
+    const timer = setTimeout(() => {
+      this.signal('SIGKILL')
+      // One that left the group, and is no more a part of the rank, may hold them for ever.
+      this.#child.stdout?.destroy()
+      this.#child.stderr?.destroy()
+    }, LINGER_MS)
+    await whole
+    clearTimeout(timer)
   }
 }
 

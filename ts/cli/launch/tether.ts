@@ -4,17 +4,21 @@
  */
 
 import { isMainThread } from 'node:worker_threads'
+import { LAUNCHER } from './launcher-variable.js'
 
 /** How often it is looked, in ms. */
 const LOOK_MS = 1000
 /** An orphan may write its checkpoint in so many ms. */
 const GRACE_MS = 5000
 
-if (isMainThread) {
-  const { ppid } = process
+const launcher = Number(process.env[LAUNCHER])
+
+// A rank's own child processes inherit Node's flags, and with them this file: they have another parent.
+if (isMainThread && launcher > 0) {
+  delete process.env[LAUNCHER]
   const timer = setInterval(() => {
-    // An orphan gets another parent from the system.
-    if (process.ppid === ppid) return
+    // An orphan gets another parent from the system, perhaps before its first line.
+    if (process.ppid === launcher) return
     clearInterval(timer)
     process.kill(process.pid, 'SIGTERM')
     setTimeout(() => process.kill(process.pid, 'SIGKILL'), GRACE_MS).unref()
