@@ -109,8 +109,14 @@ pub fn linger(store: &Store, options: &GroupOptions, failed: bool) {
         let _ = store.set(&format!("gone/{rank}"), "");
         return;
     }
-    let others = (0..world_size).filter(|&other| other != rank);
-    let _ = store.missing("gone", others, if failed { LINGER } else { FAREWELL });
+    let noted = |other: usize| store.get(&format!("end/{other}")).ok().flatten();
+    // A rank that lost others has waited for their notes: those without one are not there to read.
+    let is_victim = noted(rank).as_deref() == Some(VICTIM);
+    let readers: Vec<usize> = (0..world_size)
+        .filter(|&other| other != rank && !(is_victim && noted(other).is_none()))
+        .collect();
+    let patience = if failed { LINGER } else { FAREWELL };
+    let _ = store.missing("gone", readers.into_iter(), patience);
 }
 
 /// Gloo's words without its source file and its advice.
