@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tch::{Device, Kind, Tensor};
 
-use crate::distributed::{ProcessGroup, Reducer};
+use crate::distributed::{ProcessGroup, Reducer, backward};
 use crate::error::{Error, Result};
 use crate::nn::nt_xent::Everyone;
 use crate::nn::store::Entry;
@@ -105,7 +105,7 @@ impl Company {
             // Gradients are averaged, so that each share counts as many times as there are ranks.
             Self::Ranks(ranks) => {
                 let size = ranks.group.world_size() as f64;
-                ranks.reducer.backward(&share.f_mul_scalar(size)?)
+                backward(&share.f_mul_scalar(size)?, &[&ranks.reducer])
             }
         }
     }
@@ -222,7 +222,10 @@ impl Ranks {
         let field = |place: usize| table.iter().skip(place).step_by(4).copied().collect();
         Ok(Found {
             z: [part(0, dim)?.f_to_kind(kind)?, part(dim, dim)?.f_to_kind(kind)?],
-            similarity: [part(2 * dim, 1)?.f_squeeze()?, part(2 * dim + 1, 1)?.f_squeeze()?],
+            similarity: [
+                part(2 * dim, 1)?.f_squeeze_dim(1)?,
+                part(2 * dim + 1, 1)?.f_squeeze_dim(1)?,
+            ],
             indices: [field(2), field(3)],
             samples: field(0),
             labels: own.labels.as_ref().map(|_| field(1)),

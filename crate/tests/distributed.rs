@@ -315,24 +315,27 @@ fn ranks_give_the_numbers_of_one_process_in_f32() {
     assert!(*least < 3e-5, "{place} is {least:.1e} apart");
 }
 
-/// 8 bits of mantissa, and networks that make much of little: the weights after 20 small steps, and the
-/// loss, are what can be compared.
+/// bf16 leaves little to compare on networks that make much of little: how far the heads' gradients are
+/// from those in f32 is the measure, for one process and for ranks.
 #[test]
 #[ignore = "long: npm run test:distributed"]
-fn ranks_train_in_bf16_as_one_process_does() {
+fn ranks_round_in_bf16_as_one_process_does() {
     let folder = tempfile::tempdir().unwrap();
-    let task = "bf16-ntxent";
-    let expected = alone(task, folder.path());
-    let (words, file) = run(task, &[6, 6], folder.path()).remove(0);
-    assert_eq!(words, "done");
-    let found = load(&file);
-    let kept = |all: NamedTensors| -> NamedTensors {
-        all.into_iter().filter(|(name, _)| name.ends_with("conv1.weight")).collect()
+    let heads = |all: NamedTensors| -> NamedTensors {
+        let is_head = |name: &str| name.starts_with("prediction_head") && name.ends_with(".grad");
+        all.into_iter().filter(|(name, _)| is_head(name)).collect()
     };
-    let first_loss = |all: &NamedTensors| all["losses"].double_value(&[0]);
-    assert!((first_loss(&expected) - first_loss(&found)).abs() < 0.02);
-    let (worst, name) = deviation(&kept(expected), &kept(found));
-    assert!(worst < 0.01, "{name} is {worst:.1e} apart");
+    let exact = heads(alone("f32-short", folder.path()));
+    let from_exact = |found: NamedTensors| deviation(&exact, &heads(found)).0;
+    let on_ranks = |task: &str| {
+        let (words, file) = run(task, &[6, 6], folder.path()).remove(0);
+        assert_eq!(words, "done", "{task}");
+        from_exact(load(&file))
+    };
+    let one = from_exact(alone("bf16-short", folder.path()));
+    let [ranks, local] = ["bf16-short", "bf16-short-local"].map(on_ranks);
+    println!("from f32: one process {one:.1e}, ranks {ranks:.1e}, own statistics {local:.1e}");
+    assert!(ranks < 2.0 * one && local > 2.0 * one, "{one:.1e}, {ranks:.1e}, {local:.1e}");
 }
 
 #[test]

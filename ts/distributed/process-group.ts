@@ -4,12 +4,14 @@
  * order; a rank that does not come is a `DISTRIBUTED` error on the others, never an endless wait.
  */
 
-import { availableParallelism } from 'node:os'
 import { type ConfigIssue, NnclrError } from '../errors.js'
 import { guarded, type ProcessGroup as NativeProcessGroup, native } from '../native.js'
+import { threadsOf } from '../session.js'
 import { called, reducersOf, siteOf, Tensor } from '../tensor.js'
 import { type RankEnvironment, rankEnvironment } from './environment.js'
 import { nextGroup } from './group-name.js'
+import { gpuOf } from './rank-machine.js'
+import { seesAllGpus } from './visible-gpus.js'
 
 /** Options of `initProcessGroup`; a launcher's variables give what is left out. */
 export interface InitProcessGroupOptions {
@@ -136,7 +138,7 @@ export async function initProcessGroup(
   }
   const membership = membershipOf(options)
   const { place, timeoutSeconds, joinTimeoutSeconds } = membership
-  const threads = Math.max(1, Math.floor(availableParallelism() / place.localWorldSize))
+  const threads = threadsOf({ threads: 'auto' }, place.localWorldSize)
   process.env['OMP_NUM_THREADS'] ??= String(threads)
   current = 'joining'
   try {
@@ -218,8 +220,7 @@ function membershipOf(options: InitProcessGroupOptions): Membership {
 async function numbered({ device, place }: Membership): Promise<string> {
   if (device !== 'cuda') return device
   const { cudaDevices } = await native.nativeInfo()
-  // A launcher that binds GPUs to ranks shows each its own one alone, as number 0.
-  return `cuda:${cudaDevices === 1 ? 0 : place.localRank}`
+  return gpuOf(place, cudaDevices, seesAllGpus(process.env))
 }
 
 /** This process among the others: as the options say, or else the launcher. */

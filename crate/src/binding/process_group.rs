@@ -12,7 +12,7 @@ use super::promise::on_engine;
 use super::tensor::{CallSite, NativeTensor, copied};
 use super::{disposed, to_napi};
 use crate::device;
-use crate::distributed::{self, GroupOptions, Reducer};
+use crate::distributed::{self, GroupOptions, Reducer, described};
 use crate::engine::{self, lock};
 use crate::error::{Error, Result};
 use crate::nn::Loss;
@@ -153,7 +153,7 @@ impl ProcessGroup {
             "mean" => f64::from(self.world_size),
             other => return Err(to_napi(&Error::config("operation", other, "sum or mean"))),
         };
-        let (meta, line) = (x.meta.clone(), vec![line_of_meta(&x.meta)]);
+        let (meta, line) = (x.meta.clone(), vec![line_of(&x.meta)]);
         let handle = Handle::compute(site.into(), vec![x], meta, move |inputs| {
             group.agree("allReduce", &line)?;
             let sum = copied(&inputs[0])?.f_contiguous()?;
@@ -172,7 +172,7 @@ impl ProcessGroup {
             return Err(to_napi(&Error::config("root", root, expected)));
         }
         effect(Call { grad: false, ..site.into() }, move || {
-            group.agree("broadcast", &[line_of_meta(&x.meta)])?;
+            group.agree("broadcast", &[line_of(&x.meta)])?;
             group.broadcast(&[x.get()?], root as usize)
         });
         Ok(())
@@ -193,7 +193,7 @@ impl ProcessGroup {
         };
         let mut meta = x.meta.clone();
         meta.shape[0] = rows * i64::from(self.world_size);
-        let (line, counts) = (vec![line_of_meta(&x.meta)], vec![rows; self.world_size as usize]);
+        let (line, counts) = (vec![line_of(&x.meta)], vec![rows; self.world_size as usize]);
         let handle = Handle::compute(site.into(), vec![x], meta, move |inputs| {
             group.agree("allGather", &line)?;
             group.gather(&inputs[0], &counts)
@@ -291,17 +291,17 @@ impl NativeReducer {
         let target = Arc::clone(&slot);
         effect(site.into(), move || {
             let values = |list: &[Handle]| list.iter().map(Handle::get).collect::<Result<Vec<_>>>();
-            let parameters = values(&parameters)?;
-            let mut all = values(&buffers)?;
-            let lines = names.iter().zip(&parameters).map(|(name, x)| line_of(name, x));
-            let others = all.iter().map(|x| line_of("a buffer", x));
+            let unnamed = std::iter::repeat_with(|| "a buffer".to_owned());
+            let trained = names.into_iter().zip(values(&parameters)?);
+            let all: Vec<(String, Tensor)> =
+                trained.chain(unnamed.zip(values(&buffers)?)).collect();
             // Before anything of another size is sent.
-            group.agree("sharing of rank 0's values", &lines.chain(others).collect::<Vec<_>>())?;
-            all.extend(parameters.iter().map(Tensor::shallow_clone));
+            group.agree("sharing of rank 0's values", &described(&all))?;
+            let whole: Vec<Tensor> = all.iter().map(|(_, tensor)| tensor.shallow_clone()).collect();
             // A frozen parameter is shared once and has no gradient to average.
-            let trained = names.into_iter().zip(parameters).filter(|(_, x)| x.requires_grad());
+            let trained = all.into_iter().filter(|(_, tensor)| tensor.requires_grad());
             let reducer = Reducer::new(&group, trained.collect())?;
-            tch::no_grad(|| group.broadcast(&all, 0))?;
+            tch::no_grad(|| group.broadcast(&whole, 0))?;
             *lock(&target) = Some(reducer);
             Ok(())
         });
@@ -333,28 +333,11 @@ impl Drop for NativeReducer {
 /// The backward pass of `loss`, with the gradients of all reducers' parameters averaged at its end.
 pub(super) fn backward(loss: &Tensor, reducers: &[Arc<Mutex<Option<Reducer>>>]) -> Result<()> {
     let locked: Vec<_> = reducers.iter().map(|slot| lock(slot)).collect();
-    let live = || -> Result<Vec<&Reducer>> {
-        let missing = || Error::Disposed { subject: "DistributedDataParallel".into() };
-        locked.iter().map(|slot| slot.as_ref().ok_or_else(missing)).collect()
-    };
-    let live = live()?;
-    for reducer in &live {
-        reducer.prepare(loss)?;
-    }
-    if let Err(error) = loss.f_backward() {
-        let error = error.into();
-        return Err(match live.first() {
-            Some(reducer) => reducer.explain(error),
-            None => error,
-        });
-    }
-    live.iter().try_for_each(|reducer| reducer.finish())
+    let missing = || Error::Disposed { subject: "DistributedDataParallel".into() };
+    let live = locked.iter().map(|slot| slot.as_ref().ok_or_else(missing));
+    distributed::backward(loss, &live.collect::<Result<Vec<_>>>()?)
 }
 
-fn line_of_meta(meta: &Meta) -> String {
+fn line_of(meta: &Meta) -> String {
     format!("{:?} {:?}", meta.kind, meta.shape)
-}
-
-fn line_of(name: &str, x: &Tensor) -> String {
-    format!("{name} {:?} {:?}", x.kind(), x.size())
 }

@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 use tch::{Device, Tensor};
 use torch_sys::C_tensor;
 
-pub use reducer::{Reducer, described};
+pub use reducer::{Reducer, backward, described};
 
 use crate::error::{Error, Result};
 use address::own_address;

@@ -50,35 +50,37 @@ impl Reducer {
         Ok(Self { pointer, group: group.clone(), _parameters: parameters })
     }
 
-    /// The backward pass of `loss`, with the gradients averaged over the ranks at its end.
-    pub fn backward(&self, loss: &Tensor) -> Result<()> {
-        self.prepare(loss)?;
-        loss.f_backward().map_err(|error| self.group.explain("backward", error.into()))?;
-        self.finish()
-    }
-
     /// Right before a backward pass.
-    pub fn prepare(&self, loss: &Tensor) -> Result<()> {
+    fn prepare(&self, loss: &Tensor) -> Result<()> {
         // SAFETY: live pointers.
         done(|message| unsafe { ffi::nnclr_reducer_prepare(self.pointer, loss.as_ptr(), message) })
             .map_err(|why| self.failure(&why))
     }
 
     /// Right after it.
-    pub fn finish(&self) -> Result<()> {
+    fn finish(&self) -> Result<()> {
         // SAFETY: a live pointer.
         done(|message| unsafe { ffi::nnclr_reducer_finish(self.pointer, message) })
             .map_err(|why| self.failure(&why))
     }
 
-    /// An error of the backward pass between the two.
-    pub fn explain(&self, error: Error) -> Error {
-        self.group.explain("backward", error)
-    }
-
     fn failure(&self, why: &str) -> Error {
         self.group.failure("averaging of gradients", why)
     }
+}
+
+/// The backward pass of `loss`; at its end the gradients of all reducers' parameters are averaged over
+/// the ranks.
+pub fn backward(loss: &Tensor, reducers: &[&Reducer]) -> Result<()> {
+    reducers.iter().try_for_each(|reducer| reducer.prepare(loss))?;
+    if let Err(error) = loss.f_backward() {
+        let error = error.into();
+        return Err(match reducers.first() {
+            Some(reducer) => reducer.group.explain("backward", error),
+            None => error,
+        });
+    }
+    reducers.iter().try_for_each(|reducer| reducer.finish())
 }
 
 /// One line a tensor: name, dtype, shape.
