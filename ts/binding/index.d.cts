@@ -178,7 +178,7 @@ export declare class ProcessGroup {
    */
   loss(site: CallSite, positives: NativeTensor, predictions: NativeTensor, form: string, temperature: number): NativeTensor
   /**
-   * The orderly end waits up to 10 s for the others. With a reason it is an end by failure, at
+   * The orderly end; rank 0, which holds the store, waits up to 10 s for the others. With a reason it is an end by failure, at
    * once, which the other ranks' errors will quote. Every later call fails with DISPOSED.
    */
   leave(reason?: string | undefined | null): Promise<void>
