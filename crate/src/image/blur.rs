@@ -1,7 +1,7 @@
 //! Gaussian blur as Pillow does it: three passes of a box filter of fractional radius along each
 //! axis.
 
-use super::Picture;
+use super::{CHANNELS, Picture};
 
 const PASSES: usize = 3;
 /// Pillow keeps weights as 8.24 fixed point.
@@ -34,6 +34,14 @@ impl Kernel {
         let covered = (radius as u32 * 2 + 1).wrapping_mul(whole);
         Self { radius, whole, fraction: (1u32 << 24).wrapping_sub(covered) / 2 }
     }
+
+    /// The mean, of the sum of the whole weights' values and that of the two ends'.
+    #[inline(always)]
+    fn weigh(&self, inner: u32, ends: u32) -> u8 {
+        let inner = inner.wrapping_mul(self.whole);
+        let value = inner.wrapping_add(ends.wrapping_mul(self.fraction));
+        (value.wrapping_add(HALF) >> 24) as u8
+    }
 }
 
 /// Blurs in place. `sigma` is the standard deviation in pixels; 0 changes nothing.
@@ -42,12 +50,82 @@ pub fn gaussian_blur(picture: &mut Picture, sigma: f64) {
         return;
     }
     let kernel = Kernel::for_gaussian(sigma);
-    // Columns are blurred in whole rows of bytes, so the horizontal passes (Pillow's first) work on
-    // the transposed picture.
-    let mut sideways = picture.transposed();
-    blur_columns(&mut sideways, &kernel);
-    *picture = sideways.transposed();
+    blur_rows(picture, &kernel);
     blur_columns(picture, &kernel);
+}
+
+/// Pillow's first three passes, along each row while it is in the nearest cache.
+fn blur_rows(picture: &mut Picture, kernel: &Kernel) {
+    let stride = picture.stride();
+    let border = (kernel.radius + 1) * CHANNELS;
+    let mut line = vec![0; border + stride + border];
+    for row in picture.pixels.chunks_exact_mut(stride) {
+        for _ in 0..PASSES {
+            line[border..border + stride].copy_from_slice(row);
+            continue_ends(&mut line, border);
+            box_row(&line, row, kernel);
+        }
+    }
+}
+
+/// Fills both borders of a line of pixels with the pixel next to them.
+fn continue_ends(line: &mut [u8], border: usize) {
+    let end = line.len() - border;
+    for at in (0..border).step_by(CHANNELS) {
+        line.copy_within(border..border + CHANNELS, at);
+        line.copy_within(end - CHANNELS..end, end + at);
+    }
+}
+
+vectorised! {
+    /// One pass along a row, of the row with `radius + 1` pixels more at both ends.
+    fn box_row(line: &[u8], to: &mut [u8], kernel: &Kernel) {
+        let length = to.len();
+        let beyond = &line[line.len() - length..];
+        match kernel.radius {
+            0 => box_row_of::<1>(line, beyond, to, kernel),
+            1 => box_row_of::<3>(line, beyond, to, kernel),
+            _ => box_row_by_running_sums(line, to, kernel),
+        }
+    }
+}
+
+/// The same with a running sum for each channel, at any radius.
+#[inline(always)]
+fn box_row_by_running_sums(line: &[u8], to: &mut [u8], kernel: &Kernel) {
+    let pixels = line.as_chunks::<CHANNELS>().0;
+    let window = 2 * kernel.radius + 1;
+    // That of the pixel before the first.
+    let mut sums = [0; CHANNELS];
+    for pixel in &pixels[..window] {
+        for channel in 0..CHANNELS {
+            sums[channel] += u32::from(pixel[channel]);
+        }
+    }
+    for (x, out) in to.as_chunks_mut::<CHANNELS>().0.iter_mut().enumerate() {
+        let (leaving, entering, beyond) = (pixels[x], pixels[x + window], pixels[x + window + 1]);
+        for channel in 0..CHANNELS {
+            sums[channel] =
+                sums[channel] + u32::from(entering[channel]) - u32::from(leaving[channel]);
+            let ends = u32::from(leaving[channel]) + u32::from(beyond[channel]);
+            out[channel] = kernel.weigh(sums[channel], ends);
+        }
+    }
+}
+
+/// The same with a window of `WINDOW` pixels, `2 * radius + 1`, summed anew for each value: nothing
+/// waits for the value before.
+#[inline(always)]
+fn box_row_of<const WINDOW: usize>(line: &[u8], beyond: &[u8], to: &mut [u8], kernel: &Kernel) {
+    let length = to.len();
+    let window: [&[u8]; WINDOW] = std::array::from_fn(|k| &line[(k + 1) * CHANNELS..][..length]);
+    for i in 0..length {
+        let mut sum = 0;
+        for values in window {
+            sum += u32::from(values[i]);
+        }
+        to[i] = kernel.weigh(sum, u32::from(line[i]) + u32::from(beyond[i]));
+    }
 }
 
 fn blur_columns(picture: &mut Picture, kernel: &Kernel) {
@@ -82,10 +160,7 @@ vectorised! {
             let sums = sums.iter_mut().zip(out);
             for ((sum, out), ((&leaving, &entering), &beyond)) in sums.zip(values) {
                 *sum = sum.wrapping_add(u32::from(entering)).wrapping_sub(u32::from(leaving));
-                let ends = u32::from(leaving) + u32::from(beyond);
-                let inner = sum.wrapping_mul(kernel.whole);
-                let value = inner.wrapping_add(ends.wrapping_mul(kernel.fraction));
-                *out = (value.wrapping_add(HALF) >> 24) as u8;
+                *out = kernel.weigh(*sum, u32::from(leaving) + u32::from(beyond));
             }
         }
     }
@@ -107,6 +182,32 @@ mod tests {
         let centre = (side / 2 * side + side / 2) as usize * 3;
         picture.pixels[centre..centre + 3].fill(255);
         picture
+    }
+
+    fn transposed(picture: &Picture) -> Picture {
+        let mut out = Picture::black(picture.height, picture.width);
+        for (i, pixel) in picture.pixels.as_chunks::<CHANNELS>().0.iter().enumerate() {
+            let (x, y) = (i % picture.width as usize, i / picture.width as usize);
+            out.pixels.as_chunks_mut::<CHANNELS>().0[x * picture.height as usize + y] = *pixel;
+        }
+        out
+    }
+
+    #[test]
+    fn rows_are_blurred_as_the_columns_of_the_transposed_picture() {
+        for (width, height) in [(1, 1), (2, 3), (5, 4), (37, 11), (64, 2)] {
+            for sigma in [0.1, 0.7, 1.3, 1.5, 2.0, 2.5, 9.0] {
+                let mut rows = Picture::black(width, height);
+                for (i, value) in rows.pixels.iter_mut().enumerate() {
+                    *value = (i * i * 31 % 257) as u8;
+                }
+                let mut columns = transposed(&rows);
+                let kernel = Kernel::for_gaussian(sigma);
+                blur_rows(&mut rows, &kernel);
+                blur_columns(&mut columns, &kernel);
+                assert_eq!(rows, transposed(&columns), "{width} x {height}, sigma {sigma}");
+            }
+        }
     }
 
     #[test]

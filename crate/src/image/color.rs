@@ -163,9 +163,11 @@ fn hue_byte(r: u8, g: u8, b: u8) -> u8 {
     } else {
         (4.0, g, r)
     };
-    let (plus, minus) = ((max - plus) as f32 / divisor, (max - minus) as f32 / divisor);
-    // One quotient is 1 unless the colour is grey; with that one first, only one step rounds.
-    let sixths = if plus >= minus { offset + plus - minus } else { offset - minus + plus };
+    let (plus, minus) = (max - plus, max - minus);
+    // Of a colour one quotient is 1; with that one first, only one step rounds.
+    let one = f32::from(range.min(1));
+    let smaller = f32::from(plus.min(minus)) / divisor;
+    let sixths = if plus >= minus { offset + one - smaller } else { offset - one + smaller };
     let turned = sixths / 6.0;
     let hue = if turned < 0.0 { turned + 1.0 } else { turned };
     // SAFETY: all quotients are from 0 to 1, so the hue is, whatever the three bytes are.

@@ -40,17 +40,4 @@ impl Picture {
     pub(crate) fn stride(&self) -> usize {
         self.width as usize * CHANNELS
     }
-
-    /// The picture with rows and columns exchanged.
-    pub(crate) fn transposed(&self) -> Self {
-        let mut out = Self::black(self.height, self.width);
-        let out_stride = out.stride();
-        for (y, row) in self.pixels.chunks_exact(self.stride()).enumerate() {
-            let column = out.pixels[y * CHANNELS..].chunks_mut(out_stride);
-            for (pixel, to) in row.chunks_exact(CHANNELS).zip(column) {
-                to[..CHANNELS].copy_from_slice(pixel);
-            }
-        }
-        out
-    }
 }
