@@ -5,8 +5,10 @@
 //! on a background, CMYK converted; of 16 bits the upper 8 are kept. Colour profiles are not
 //! applied. What is cut short is an error, never a picture with a grey rest.
 
+use super::jpeg::decode_jpeg;
 use super::{CHANNELS, Picture};
 use crate::error::{Error, Result};
+use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
 use std::io::Cursor;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -44,21 +46,28 @@ pub(super) fn guarded<T>(
 
 fn decode_checked(bytes: &[u8], options: &DecodeOptions) -> std::result::Result<Picture, String> {
     let format = recognise(bytes)?;
-    if format == ImageFormat::Jpeg && !is_complete_jpeg(bytes) {
-        // The decoder would fill the rest with grey.
-        return Err("the JPEG is cut short: its end marker is missing".into());
-    }
+    let (mut image, orientation) = match format {
+        ImageFormat::Jpeg => decode_jpeg(bytes, options)?,
+        _ => decode_other(bytes, format, options)?,
+    };
+    image.apply_orientation(orientation);
+    let (width, height) = (image.width(), image.height());
+    Ok(Picture { width, height, pixels: to_rgb8(image, options.background) })
+}
+
+fn decode_other(
+    bytes: &[u8],
+    format: ImageFormat,
+    options: &DecodeOptions,
+) -> std::result::Result<(DynamicImage, Orientation), String> {
     let words = |error: image::ImageError| error.to_string();
     let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
     reader.limits(limits(options));
     let mut decoder = reader.into_decoder().map_err(words)?;
-    check_size(&decoder, options)?;
+    check_size(decoder.dimensions(), decoder.total_bytes(), options)?;
     // A broken EXIF block is no reason to lose the picture.
-    let orientation = decoder.orientation().unwrap_or(image::metadata::Orientation::NoTransforms);
-    let mut image = DynamicImage::from_decoder(decoder).map_err(words)?;
-    image.apply_orientation(orientation);
-    let (width, height) = (image.width(), image.height());
-    Ok(Picture { width, height, pixels: to_rgb8(image, options.background) })
+    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+    Ok((DynamicImage::from_decoder(decoder).map_err(words)?, orientation))
 }
 
 fn recognise(bytes: &[u8]) -> std::result::Result<ImageFormat, String> {
@@ -87,11 +96,12 @@ fn limits(options: &DecodeOptions) -> Limits {
     limits
 }
 
-fn check_size(
-    decoder: &impl ImageDecoder,
+/// Holds a picture of `decoded` bytes, as its decoder makes them, to the limits.
+pub(super) fn check_size(
+    (width, height): (u32, u32),
+    decoded: u64,
     options: &DecodeOptions,
 ) -> std::result::Result<(), String> {
-    let (width, height) = decoder.dimensions();
     let pixels = u64::from(width) * u64::from(height);
     if pixels == 0 {
         return Err(format!("a picture of {width} x {height} has no pixels"));
@@ -102,7 +112,7 @@ fn check_size(
             options.max_pixels
         ));
     }
-    let bytes = decoder.total_bytes().max(pixels * CHANNELS as u64);
+    let bytes = decoded.max(pixels * CHANNELS as u64);
     if bytes > options.max_bytes {
         return Err(format!(
             "{width} x {height} take {bytes} bytes, more than the limit of {}",
@@ -110,31 +120,6 @@ fn check_size(
         ));
     }
     Ok(())
-}
-
-/// Follows the markers of a JPEG up to the end marker. A thumbnail's end marker lies inside a
-/// segment and does not count.
-fn is_complete_jpeg(bytes: &[u8]) -> bool {
-    let mut at = 2;
-    loop {
-        // Between segments only fill bytes are allowed; other bytes are passed over as decoders do.
-        let Some(found) = bytes.get(at..).and_then(|rest| rest.iter().position(|&b| b == 0xFF))
-        else {
-            return false;
-        };
-        at += found;
-        match bytes.get(at + 1) {
-            None => return false,
-            Some(0xD9) => return true,
-            Some(0xFF) => at += 1,
-            // Stuffed zeros and restarts belong to the compressed data, 01 stands alone.
-            Some(0x00 | 0x01 | 0xD0..=0xD8) => at += 2,
-            Some(_) => match bytes.get(at + 2..at + 4) {
-                Some(&[high, low]) => at += 2 + usize::from(u16::from_be_bytes([high, low])),
-                _ => return false,
-            },
-        }
-    }
 }
 
 fn to_rgb8(image: DynamicImage, background: [u8; 3]) -> Vec<u8> {

@@ -7,6 +7,7 @@ pub mod blur;
 pub mod color;
 pub mod crop_resize;
 pub mod decode;
+mod jpeg;
 pub(crate) mod options;
 pub mod orient;
 pub mod view;
