@@ -8,6 +8,7 @@ pub mod color;
 pub mod crop_resize;
 pub mod decode;
 mod jpeg;
+pub(crate) mod normalise;
 pub(crate) mod options;
 pub mod orient;
 pub mod view;

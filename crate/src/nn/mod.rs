@@ -2,7 +2,7 @@
 
 pub mod head;
 pub mod layers;
-mod memory;
+pub(crate) mod memory;
 pub mod memory_bank;
 mod nearest;
 pub mod nnclr;
@@ -10,7 +10,7 @@ pub mod nt_xent;
 pub mod resnet;
 mod small_map;
 pub mod store;
-mod threads;
+pub(crate) mod threads;
 mod winograd;
 
 pub use head::Head;
