@@ -1,6 +1,7 @@
 /** Isolated calls for tests: their events, and their child processes. */
 
-import { readFile, writeFile } from 'node:fs/promises'
+import { readdir, readFile, writeFile } from 'node:fs/promises'
+import { getPriority } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { pathToFileURL } from 'node:url'
@@ -26,6 +27,21 @@ export async function heard(
 export async function workerOf(out: string): Promise<number> {
   const { pid } = JSON.parse(await readFile(join(out, 'nnclr.lock'), 'utf8')) as { pid: number }
   return pid
+}
+
+/**
+ * The priorities of a process's main thread and, on Linux, where each thread has its own, of the one
+ * that computes and the first that loads pictures.
+ */
+export async function prioritiesOf(pid: number): Promise<number[]> {
+  const own = getPriority(pid)
+  if (process.platform !== 'linux') return [own]
+  const computing: number[] = []
+  for (const thread of await readdir(`/proc/${pid}/task`)) {
+    const name = await readFile(`/proc/${pid}/task/${thread}/comm`, 'utf8')
+    if (/^nnclr-(engine|load-0)\n/.test(name)) computing.push(getPriority(Number(thread)))
+  }
+  return [own, ...computing]
 }
 
 /** Whether a process is there and is not just waiting to be collected. */

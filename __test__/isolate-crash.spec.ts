@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process'
+import { getPriority } from 'node:os'
 import { join } from 'node:path'
 import test from 'ava'
 import { train } from '../ts/index.js'
@@ -11,6 +12,7 @@ import {
   goneAfter,
   heard,
   isAlive,
+  prioritiesOf,
   workerOf,
   writtenModule,
 } from './fixtures-isolate.js'
@@ -22,11 +24,16 @@ const LONG = { epochs: 5000, checkpoint: { everyEpochs: 0 } }
 
 test('kill -9 of the child rejects with PROCESS, its signal and the last checkpoint', async (t) => {
   const out = await temporaryFolder(t)
-  const ended = heard(train(tiny(out, { epochs: 5000 }), { isolate: true }), async ({ type }) => {
-    if (type === 'checkpoint') process.kill(await workerOf(out), 'SIGKILL')
+  let priorities: number[] = []
+  const run = train(tiny(out, { epochs: 5000 }), { isolate: { priority: 'low' } })
+  const ended = heard(run, async ({ type }) => {
+    if (type !== 'checkpoint' || priorities.length > 0) return
+    priorities = await prioritiesOf(await workerOf(out))
+    process.kill(await workerOf(out), 'SIGKILL')
   })
   const error = await failureOf(t, ended)
   const [newest] = await listCheckpoints(out)
+  t.true(priorities.length > 0 && priorities.every((one) => one === 19), `${priorities}`)
   t.is(error.code, 'PROCESS')
   t.like(error.process, { exitCode: null, signal: 'SIGKILL', checkpoint: newest?.path })
   t.regex(error.subject, /^process \d+$/)
@@ -42,13 +49,18 @@ test('abort() in the child rejects with PROCESS and its last words', async (t) =
   const flag = `--import=${await writtenModule(t, program)}`
   const written: string[] = []
   const isolate = {
+    priority: 'normal',
     execArgv: [...process.execArgv, flag],
     onOutput: (text: string, stream: string) => written.push(`${stream}: ${text}`),
-  }
+  } as const
+  let priorities: number[] = []
   const ended = heard(train(tiny(out, LONG), { isolate }), async ({ type }) => {
-    if (type === 'step') process.kill(await workerOf(out), 'SIGUSR2')
+    if (type !== 'step' || priorities.length > 0) return
+    priorities = await prioritiesOf(await workerOf(out))
+    process.kill(await workerOf(out), 'SIGUSR2')
   })
   const error = await failureOf(t, ended)
+  t.true(priorities.length > 0 && priorities.every((one) => one === getPriority()))
   t.like(error, { code: 'PROCESS', process: { signal: 'SIGABRT' } })
   t.regex(error.process?.output ?? '', /^a last word/m)
   t.regex(error.message, /it aborted.*\nits last words:\n(.*\n)*a last word/)

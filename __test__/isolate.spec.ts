@@ -11,7 +11,7 @@ import {
   type TrainEvent,
   train,
 } from '../ts/index.js'
-import { failureOf, goneAfter, heard, workerOf } from './fixtures-isolate.js'
+import { failureOf, goneAfter, heard, prioritiesOf, workerOf } from './fixtures-isolate.js'
 import { samples, writePictures } from './fixtures-pictures.js'
 import { checkpointOf, differing, only, type Told, tiny } from './fixtures-runs.js'
 import { temporaryFolder } from './temporary-folder.js'
@@ -23,6 +23,7 @@ const HELD: Partial<TrainConfig> = {
   validation: 0.25,
   checkpoint: { everyEpochs: 0 },
 }
+const LINUX = process.platform === 'linux'
 const WALL_CLOCK = ['seconds', 'imagesPerSecond', 'dataWait', 'secondsLeft']
 
 let folder: string
@@ -117,13 +118,16 @@ test('kill ends it at once: the reason comes, and the process is gone', async (t
   const kill = new AbortController()
   const reason = new DOMException('enough', 'AbortError')
   let worker = 0
+  let priorities: number[] = []
   const run = train(tiny(out, { epochs: 500 }), { isolate: { kill: kill.signal } })
   const ended = heard(run, async ({ type }) => {
     if (type !== 'step' || worker !== 0) return
     worker = await workerOf(out)
+    priorities = await prioritiesOf(worker)
     kill.abort(reason)
   })
   t.is(await t.throwsAsync(ended, { any: true }), reason)
+  t.deepEqual(priorities, LINUX ? [10, 10, 10] : [10], 'it stood back, with all that computes')
   t.true(worker !== process.pid && (await goneAfter(worker, 1000)) < 1000)
   await t.throwsAsync(train(tiny(out), { isolate: { kill: kill.signal } }), {
     any: true,
@@ -155,11 +159,12 @@ test('settings that are wrong are told before a process is made', async (t) => {
   const wrong = train(tiny(folder, { epochs: 0 }), noProcess)
   const error = await failureOf(t, Promise.resolve(wrong))
   t.is(error.issues[0]?.field, 'epochs')
-  const isolate = { memoryLimitMB: 1, killl: true, env: { A: 1 } }
+  const isolate = { memoryLimitMB: 1, killl: true, priority: 'lo', env: { A: 1 } }
   const options = { isolate, isolated: true } as object
   const refused = await failureOf(t, Promise.resolve(train(tiny(folder), options)))
   const fields = refused.issues.map(({ field }) => field)
-  t.deepEqual(fields, ['isolated', 'isolate.killl', 'isolate.memoryLimitMB', 'isolate.env'])
+  const wrongOnes = ['killl', 'memoryLimitMB', 'priority', 'env'].map((name) => `isolate.${name}`)
+  t.deepEqual(fields, ['isolated', ...wrongOnes])
   t.is(refused.issues[1]?.hint, "did you mean 'kill'?")
   await failureOf(t, embed({ data: folder, checkpoint: folder }, { isolate: 'yes' } as object))
 })

@@ -39,8 +39,18 @@ test.after.always(async () => {
   await rm(folder, { recursive: true, force: true })
 })
 
-/** A training that only ends when it is stopped. */
-const ENDLESS = { ...TINY, data: 'pictures', epochs: 100_000, checkpoint: { everyEpochs: 0 } }
+/** A training that only ends when it is stopped, and that computes all the time. */
+const ENDLESS = {
+  ...TINY,
+  data: 'pictures',
+  epochs: 100_000,
+  imageSize: 32,
+  batchSize: 24,
+  checkpoint: { everyEpochs: 0 },
+  evaluation: { every: 0 },
+}
+/** The delay of the event loop that 99 of 100 looks stay below, in ms. */
+const MOST_DELAY_MS = 20
 
 test.serial('without the token nothing but health and documentation is served', async (t) => {
   const bare = async (path: string, authorization?: string) =>
@@ -151,26 +161,23 @@ test.serial(
     const pictures = Array.from({ length: 50 }, (_, number) => picture(number))
     // The first one loads libtorch and the network.
     t.is((await ask(server, 'POST', '/embed', picture(0))).status, 200)
-    await ask(server, 'GET', '/healthz')
-    await new Promise((resolve) => setTimeout(resolve, 500))
-    // What this machine's other work costs a server that does nothing.
-    const idle = Number((await ask(server, 'GET', '/healthz')).body['eventLoopP99Ms'])
-    const begun = performance.now()
     const embedAll = () =>
       Promise.all(pictures.map((bytes) => ask(server, 'POST', '/embed', bytes)))
     const answers = await embedAll()
-    const seconds = (performance.now() - begun) / 1000
     t.true(answers.every(({ status }) => status === 200))
-    // A second of it, so that a percentile is more than the longest of a few turns.
-    while (performance.now() - begun < 1000) await embedAll()
-    const health = (await ask(server, 'GET', '/healthz')).body
-    let p99 = Number(health['eventLoopP99Ms'])
+    const delays: number[] = []
     // Another program's burst spoils one second, a server that computes in its event loop every one.
-    for (let again = 0; again < 2 && p99 >= 50 + 2 * idle; again++) {
-      const since = performance.now()
-      while (performance.now() - since < 1000) await embedAll()
-      p99 = Math.min(p99, Number((await ask(server, 'GET', '/healthz')).body['eventLoopP99Ms']))
+    while (delays.length < 8 && !delays.some((delay) => delay < MOST_DELAY_MS)) {
+      await ask(server, 'GET', '/healthz')
+      const begun = performance.now()
+      while (performance.now() - begun < 1000) await embedAll()
+      const health = (await ask(server, 'GET', '/healthz')).body
+      t.like(health, { status: 'ok', running: 1 })
+      delays.push(Number(health['eventLoopP99Ms']))
     }
+    const told = delays.map((delay) => delay.toFixed(1)).join(', ')
+    t.log(`p99 of the event loop's delay: ${told} ms`)
+    t.true(Math.min(...delays) < MOST_DELAY_MS, `${told} ms`)
     const expected = await embed({
       data: pictures.map((bytes) => ({ bytes })),
       checkpoint,
@@ -185,9 +192,6 @@ test.serial(
         `${i}`,
       )
     }
-    t.like(health, { status: 'ok', running: 1 })
-    t.log(`50 in ${seconds.toFixed(2)} s; p99 ${p99.toFixed(1)} ms, ${idle.toFixed(1)} ms before`)
-    t.true(p99 < 100 + 2 * idle, `${p99} ms`)
 
     const rest = readEvents(server, id, ids.at(-1) ?? 0)
     const stopped = await ask(server, 'DELETE', `/runs/${id}`)

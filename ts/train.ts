@@ -51,7 +51,10 @@ export function train(config: TrainConfig, options: RunOptions = {}): TrainRun {
     const { devices } = resolveConfig(config)
     const environment = rankEnvironment(process.env)
     if (environment !== null) checkDevices(devices, environment)
-    else if (devices !== 'auto' && devices > 1) return trainOnRanks(config, isolate ?? {}, emit)
+    else if (devices !== 'auto' && devices > 1) {
+      // Who asks for ranks asks for processes, and not that they stand back.
+      return trainOnRanks(config, isolate ?? { priority: 'normal' }, emit)
+    }
     if (isolate !== null) return trainInChild(config, isolate, emit)
     const prepared = await prepare(config)
     const { isFirst } = prepared.ranks

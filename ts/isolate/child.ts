@@ -12,6 +12,7 @@ import { dataOf } from './data-record.js'
 import { recordOf } from './error-record.js'
 import type { JobName, StartMessage } from './messages.js'
 import { Joiner, sendInPieces } from './pieces.js'
+import { standBack } from './priority.js'
 
 /** A parent that got the answer says `end`; one that does not is not waited for longer, in ms. */
 const PATIENCE_MS = 5000
@@ -32,6 +33,7 @@ port.onMessage((message) => {
 })
 
 async function answer({ job, settings, pictures, ...rest }: StartMessage): Promise<void> {
+  standBack(rest.priority)
   if (rest.isAborted) stop.abort()
   if (rest.memoryLimit !== null) watchMemory(port, rest.memoryLimit)
   const sets = Object.entries(pictures).map(([field, record]) => [field, dataOf(record)])

@@ -143,6 +143,7 @@ class IsolatedCall {
       pictures,
       isAborted: signal?.aborted === true,
       memoryLimit: memoryLimit(this.#options),
+      priority: this.#options.priority ?? 'below-normal',
     }
     try {
       await sendInPieces(child, message)

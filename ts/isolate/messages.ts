@@ -7,6 +7,7 @@ import type { TrainEvent } from '../events.js'
 import type { DataRecord } from './data-record.js'
 import type { ErrorRecord } from './error-record.js'
 import type { Piece } from './pieces.js'
+import type { Priority } from './priority.js'
 
 /** The calls that can be isolated. */
 export type JobName = 'train' | 'embed' | 'knn'
@@ -23,6 +24,7 @@ export interface StartMessage {
   readonly isAborted: boolean
   /** Most resident memory in bytes, null without a limit. */
   readonly memoryLimit: number | null
+  readonly priority: Priority
 }
 
 /** From the parent. */

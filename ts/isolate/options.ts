@@ -1,8 +1,9 @@
 /** Where a call works: in this process, or in a child process of its own. */
 
-import { type Check, didYouMean, show } from '../config/check.js'
+import { type Check, didYouMean, oneOf, show } from '../config/check.js'
 import { nearest } from '../config/nearest.js'
 import { type ConfigIssue, NnclrError } from '../errors.js'
+import { PRIORITIES, type Priority } from './priority.js'
 
 /** How the child process of an isolated call is made. Every field may be left out. */
 export interface IsolateOptions {
@@ -17,6 +18,11 @@ export interface IsolateOptions {
    * @default none
    */
   readonly kill?: AbortSignal | undefined
+  /**
+   * What the system prefers when the processor is short: `below-normal` and `low` let this process and
+   * others go first, `normal` has this process's own priority. @default 'below-normal'
+   */
+  readonly priority?: Priority | undefined
   /** Environment variables to add or replace; `undefined` removes one. @default none */
   readonly env?: Readonly<Record<string, string | undefined>> | undefined
   /**
@@ -53,6 +59,7 @@ const CHECKS: Readonly<Record<keyof IsolateOptions, Check>> = {
     expected: 'an AbortSignal',
     accepts: (value) => hasFunction(value, 'addEventListener') && 'aborted' in (value as object),
   },
+  priority: oneOf(...PRIORITIES),
   env: {
     expected: 'an object of texts',
     accepts: (value) =>
