@@ -9,7 +9,7 @@ import { tiny } from './fixtures-runs.js'
 import { temporaryFolder } from './temporary-folder.js'
 
 /** Runs of the tiny training; a campaign sets more. */
-const RUNS = Number(process.env['NNCLR_EXIT_RUNS'] ?? 10)
+const RUNS = Number(process.env['NNCLR_EXIT_RUNS'] ?? 4)
 /** Processes at a time. */
 const PAIR = 2
 

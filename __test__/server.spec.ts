@@ -52,6 +52,14 @@ const ENDLESS = {
 /** The delay of the event loop that 99 of 100 looks stay below, in ms. */
 const MOST_DELAY_MS = 20
 
+/** What this process gets of a core when it wants one: less than 1 where other programs want it too. */
+function shareOfCore(): number {
+  const [began, before] = [performance.now(), process.cpuUsage()]
+  while (performance.now() - began < 100);
+  const { user, system } = process.cpuUsage(before)
+  return Math.min(1, (user + system) / 1000 / (performance.now() - began))
+}
+
 test.serial('without the token nothing but health and documentation is served', async (t) => {
   const bare = async (path: string, authorization?: string) =>
     fetch(server.url + path, authorization === undefined ? {} : { headers: { authorization } })
@@ -165,19 +173,21 @@ test.serial(
       Promise.all(pictures.map((bytes) => ask(server, 'POST', '/embed', bytes)))
     const answers = await embedAll()
     t.true(answers.every(({ status }) => status === 200))
-    const delays: number[] = []
+    const seconds: { delay: number; share: number }[] = []
+    const isFree = (): boolean => seconds.some((one) => one.delay * one.share < MOST_DELAY_MS)
     // Another program's burst spoils one second, a server that computes in its event loop every one.
-    while (delays.length < 8 && !delays.some((delay) => delay < MOST_DELAY_MS)) {
+    while (seconds.length < 8 && !isFree()) {
+      const share = shareOfCore()
       await ask(server, 'GET', '/healthz')
       const begun = performance.now()
       while (performance.now() - begun < 1000) await embedAll()
       const health = (await ask(server, 'GET', '/healthz')).body
       t.like(health, { status: 'ok', running: 1 })
-      delays.push(Number(health['eventLoopP99Ms']))
+      seconds.push({ delay: Number(health['eventLoopP99Ms']), share })
     }
-    const told = delays.map((delay) => delay.toFixed(1)).join(', ')
-    t.log(`p99 of the event loop's delay: ${told} ms`)
-    t.true(Math.min(...delays) < MOST_DELAY_MS, `${told} ms`)
+    const told = seconds.map((one) => `${one.delay.toFixed(1)} ms at ${one.share.toFixed(2)} cores`)
+    t.log(`p99 of the event loop's delay: ${told.join(', ')}`)
+    t.true(isFree(), told.join(', '))
     const expected = await embed({
       data: pictures.map((bytes) => ({ bytes })),
       checkpoint,
