@@ -33,7 +33,8 @@ class NNCLR extends Module {
   }
 }
 
-const STEPS = 20
+/** Steps that are compared: in f64, where all bits are, half of them tell as much. */
+const STEPS = { fp32: 20, fp64: 10 } as const
 
 /** The fused step and the hand-written loop from the same weights, on the same batches. */
 async function bothLosses(
@@ -88,7 +89,7 @@ async function bothLosses(
     onBadImage: 'error',
   })
   const [fused, written]: [number[], number[]] = [[], []]
-  for (let epoch = 0; fused.length < STEPS; epoch++) {
+  for (let epoch = 0; fused.length < STEPS[precision]; epoch++) {
     for await (const batch of loadBatches(loader, batches(naturals(40), 8, true), epoch)) {
       const stats = await session.step(batch, { lr: 0.05, positive: 'bank' })
       fused.push(stats.loss)
@@ -114,9 +115,9 @@ async function bothLosses(
 
 test('in f64 the hand-written loop is the fused step, bit for bit', async (t) => {
   const { fused, written } = await bothLosses(t, 'fp64')
-  t.is(fused.length, STEPS)
+  t.is(fused.length, STEPS.fp64)
   t.deepEqual(written, fused)
-  t.notDeepEqual(fused.slice(0, 10), fused.slice(10), 'and it moves')
+  t.notDeepEqual(fused.slice(0, 5), fused.slice(5), 'and it moves')
 })
 
 test('in f32 they agree to 1e-6', async (t) => {

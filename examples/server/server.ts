@@ -43,6 +43,8 @@ export async function makeServer(options: ServerOptions): Promise<FastifyInstanc
     bodyLimit: MOST_JSON_BYTES,
     // Slow senders end here instead of holding a connection for ever.
     requestTimeout: 60_000,
+    // Fastify's ten seconds count for the end too, and a run stops after its step and its checkpoint.
+    pluginTimeout: 0,
     forceCloseConnections: 'idle',
     return503OnClosing: true,
   })
