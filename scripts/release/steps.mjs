@@ -102,7 +102,7 @@ function packSteps(root, version) {
       look: () => {
         publishAll(inOrder(tarballs.map(({ path }) => readPackage(path))), { dryRun: true })
         const missing = PLATFORMS.filter(({ built }) => !built).map(({ name }) => name)
-        return `left out, not yet built: ${missing.join(', ')}`
+        return `the workflow publishes the same with --provenance, which npm grants to it alone\nleft out, not yet built: ${missing.join(', ')}`
       },
     },
   ]
