@@ -1,20 +1,18 @@
 // A convolution with its own forward and backward as one node of autograd. Both are written in Rust
-// (crate/src/nn/winograd) and come as function pointers; PyTorch's counterpart is
+// (crate/src/nn/custom_conv.rs) and come as function pointers; PyTorch's counterpart is
 // torch.autograd.Function.
 
 #include <torch/csrc/autograd/custom_function.h>
 
-#include <cstring>
-#include <exception>
-#include <stdexcept>
+#include "callback.h"
 
 namespace {
 
 using at::Tensor;
+using nnclr::kMessage;
+using nnclr::take;
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
-
-constexpr size_t kMessage = 512;
 
 // Each gives false and a message when it fails; a result is a new Tensor that the caller owns.
 struct Callbacks {
@@ -23,12 +21,6 @@ struct Callbacks {
   bool (*backward)(const Tensor* x, const Tensor* weight, const Tensor* dy, Tensor** dx,
                    Tensor** dweight, char* message);
 };
-
-Tensor take(Tensor* owned) {
-  Tensor result = std::move(*owned);
-  delete owned;
-  return result;
-}
 
 struct CustomConv : torch::autograd::Function<CustomConv> {
   static Tensor forward(AutogradContext* context, const Tensor& x, const Tensor& weight,
@@ -63,10 +55,5 @@ struct CustomConv : torch::autograd::Function<CustomConv> {
 // The convolution's result as a new Tensor, or null and a message of at most 511 bytes.
 extern "C" Tensor* nnclr_custom_conv(const Tensor* x, const Tensor* weight,
                                      const Callbacks* callbacks, char* message) {
-  try {
-    return new Tensor(CustomConv::apply(*x, *weight, callbacks));
-  } catch (const std::exception& error) {
-    std::strncpy(message, error.what(), kMessage - 1);
-    return nullptr;
-  }
+  return nnclr::guarded(message, [&] { return CustomConv::apply(*x, *weight, callbacks); });
 }

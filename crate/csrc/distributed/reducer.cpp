@@ -41,7 +41,7 @@ Reducer* nnclr_reducer_new(nnclr::Group* group, at::Tensor** parameters, int64_t
     auto made = std::make_unique<Reducer>();
     made->reducer = std::make_shared<c10d::Reducer>(
         list, buckets, group->live(), sparse, c10d::kDefaultBucketBytesCap,
-        /*find_unused_parameters=*/false, /*gradient_as_bucket_view=*/false,
+        /*find_unused_parameters=*/false, /*gradient_as_bucket_view=*/true,
         std::unordered_map<size_t, std::string>{}, c10d::kDefaultFirstBucketBytes,
         /*skip_all_reduce_unused_params=*/false, /*use_python_reducer=*/false,
         std::vector<int64_t>{});

@@ -11,6 +11,7 @@ use super::tensor::{CallSite, NativeTensor};
 use super::to_napi;
 use crate::engine::{self, lock};
 use crate::error::Result;
+use crate::nn::gradient;
 use crate::optim::{Group, Optimizer, clip_grad_norm as clip_grad_norm_of};
 use crate::tensor::{Handle, Meta, effect};
 
@@ -94,7 +95,7 @@ impl NativeOptimizer {
         let parameters = Arc::clone(&self.parameters);
         effect(site.into(), move || {
             for parameter in lock(&parameters).iter() {
-                parameter.shallow_clone().zero_grad();
+                gradient::forget(parameter);
             }
             Ok(())
         });

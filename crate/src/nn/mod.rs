@@ -1,5 +1,8 @@
 //! Networks, memory bank and losses. Knows no files and no threads.
 
+mod callback;
+mod custom_conv;
+pub(crate) mod gradient;
 pub mod head;
 pub mod layers;
 pub(crate) mod memory;

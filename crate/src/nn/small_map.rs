@@ -3,48 +3,113 @@
 //! The deep layers of a ResNet see such maps at 32 pixels. There a padded 3x3 kernel mostly multiplies
 //! zeros, and the library's weight gradient is many times slower than the product it stands for. Only
 //! the taps that meet data are multiplied; the values are those of the convolution.
+//!
+//! These layers have most of a ResNet's weights and the fewest pixels, so that what is done once a
+//! weight counts: one node of autograd gathers the taps, and lays the gradient out as the weight lies
+//! in memory, channels innermost.
 
 use tch::Tensor;
 
-use crate::error::Result;
+use super::custom_conv::{self, CustomConv};
+use crate::error::{Error, Result};
 
 /// Kernel `[O, C, 3, 3]`, padding 1, on `x [N, C, H, W]`; None where no rewrite applies.
 pub fn conv3x3(x: &Tensor, weight: &Tensor, stride: i64) -> Result<Option<Tensor>> {
     let size = x.size();
-    let map = (size[2], size[3], stride);
-    let rows = |x: &Tensor| -> Result<Tensor> {
-        // Channels innermost: a view of channels-last memory.
-        Ok(x.f_permute([0, 2, 3, 1])?.f_reshape([size[0], -1])?)
-    };
-    let pixel = |y: Tensor| -> Result<Tensor> { Ok(y.f_unsqueeze(-1)?.f_unsqueeze(-1)?) };
-    Ok(Some(match map {
-        // One pixel in, one out: the centre tap.
-        (1, 1, _) => pixel(linear(&rows(x)?, &taps(weight, 1, 1, 1)?)?)?,
-        // Four in, one out: the taps right of and below the centre, and the centre.
-        (2, 2, 2) => pixel(linear(&rows(x)?, &taps(weight, 1, 1, 2)?)?)?,
-        // Four in, four out: output (i, j) meets input (a, b) through tap (1 + a - i, 1 + b - j).
-        (2, 2, 1) => {
-            let mut blocks = Vec::with_capacity(4);
-            for i in 0..2 {
-                for j in 0..2 {
-                    blocks.push(taps(weight, 1 - i, 1 - j, 2)?);
-                }
-            }
-            let y = linear(&rows(x)?, &Tensor::f_cat(&blocks, 0)?)?;
-            y.f_view([size[0], 2, 2, -1])?.f_permute([0, 3, 1, 2])?
+    match (size[2], size[3], stride) {
+        (1, 1, _) => custom_conv::apply::<SmallMap<1, 1>>(x, weight).map(Some),
+        (2, 2, 2) => custom_conv::apply::<SmallMap<2, 1>>(x, weight).map(Some),
+        (2, 2, 1) => custom_conv::apply::<SmallMap<2, 2>>(x, weight).map(Some),
+        _ => Ok(None),
+    }
+}
+
+/// Whether a map has a rewrite at every stride.
+pub fn is_small(x: &Tensor) -> bool {
+    matches!(x.size()[..], [_, _, height, width] if height == width && height <= 2)
+}
+
+/// From maps of `INPUT` x `INPUT` pixels to maps of `OUTPUT` x `OUTPUT`.
+struct SmallMap<const INPUT: i64, const OUTPUT: i64>;
+
+impl<const INPUT: i64, const OUTPUT: i64> SmallMap<INPUT, OUTPUT> {
+    const INPUTS: i64 = INPUT * INPUT;
+    const OUTPUTS: i64 = OUTPUT * OUTPUT;
+
+    /// (output pixel, input pixel, tap): output (i, j) meets input (a, b) through tap
+    /// (1 + a - i, 1 + b - j), also at stride 2, where there is output (0, 0) alone.
+    fn meetings() -> impl Iterator<Item = (i64, i64, i64)> {
+        (0..Self::OUTPUTS).flat_map(|output| {
+            (0..Self::INPUTS).map(move |input| {
+                let row = 1 + input / INPUT - output / OUTPUT;
+                (output, input, 3 * row + 1 + input % INPUT - output % OUTPUT)
+            })
+        })
+    }
+
+    /// `[outputs x O, inputs x C]`, the matrix of the convolution.
+    fn matrix(weight: &Tensor) -> Result<Tensor> {
+        let taps = taps(weight)?;
+        if Self::INPUTS == 1 {
+            return Ok(taps.f_select(1, CENTRE)?);
         }
-        _ => return Ok(None),
-    }))
+        let (rows, channels) = (weight.size()[0], weight.size()[1]);
+        let shape = [Self::OUTPUTS, rows, Self::INPUTS, channels];
+        let matrix = Tensor::f_empty(shape, (weight.kind(), weight.device()))?;
+        for (output, input, tap) in Self::meetings() {
+            matrix.f_select(0, output)?.f_select(1, input)?.f_copy_(&taps.f_select(1, tap)?)?;
+        }
+        Ok(matrix.f_view([Self::OUTPUTS * rows, Self::INPUTS * channels])?)
+    }
 }
 
-/// The square of `side` taps from (row, column) on, as `[O, side * side * C]`.
-fn taps(weight: &Tensor, row: i64, column: i64, side: i64) -> Result<Tensor> {
-    let square = weight.f_narrow(2, row, side)?.f_narrow(3, column, side)?;
-    Ok(square.f_permute([0, 2, 3, 1])?.f_reshape([weight.size()[0], -1])?)
+const CENTRE: i64 = 4;
+
+/// `[O, 9, C]`, a view of channels-last memory.
+fn taps(weight: &Tensor) -> Result<Tensor> {
+    let size = weight.size();
+    Ok(weight.f_permute([0, 2, 3, 1])?.f_reshape([size[0], 9, size[1]])?)
 }
 
-fn linear(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
-    Ok(x.f_linear(weight, None::<&Tensor>)?)
+/// `[N, pixels x channels]`, a view of channels-last memory.
+fn rows(x: &Tensor) -> Result<Tensor> {
+    Ok(x.f_permute([0, 2, 3, 1])?.f_reshape([x.size()[0], -1])?)
+}
+
+/// `[N, C, side, side]` of rows.
+fn map(rows: &Tensor, side: i64) -> Result<Tensor> {
+    Ok(rows.f_view([rows.size()[0], side, side, -1])?.f_permute([0, 3, 1, 2])?)
+}
+
+impl<const INPUT: i64, const OUTPUT: i64> CustomConv for SmallMap<INPUT, OUTPUT> {
+    fn forward(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
+        map(&rows(x)?.f_mm(&Self::matrix(weight)?.f_tr()?)?, OUTPUT)
+    }
+
+    fn backward(
+        x: &Tensor,
+        weight: &Tensor,
+        dy: &Tensor,
+        wants: [bool; 2],
+    ) -> Result<[Option<Tensor>; 2]> {
+        let dy = rows(dy)?;
+        let dx = || map(&dy.f_mm(&Self::matrix(weight)?)?, INPUT);
+        let dweight = || -> Result<Tensor> {
+            let &[outputs, inputs, ..] = weight.size().as_slice() else {
+                return Err(Error::shape("convolution", format!("{:?}", weight.size()), "4 sides"));
+            };
+            let gradient = dy.f_tr()?.f_mm(&rows(x)?)?;
+            let gradient = gradient.f_view([Self::OUTPUTS, outputs, Self::INPUTS, inputs])?;
+            let sum = Tensor::f_zeros([outputs, 9, inputs], (weight.kind(), weight.device()))?;
+            for (output, input, tap) in Self::meetings() {
+                let _ = sum
+                    .f_select(1, tap)?
+                    .f_add_(&gradient.f_select(0, output)?.f_select(1, input)?)?;
+            }
+            Ok(sum.f_view([outputs, 3, 3, inputs])?.f_permute([0, 3, 1, 2])?)
+        };
+        Ok([wants[0].then(dx).transpose()?, wants[1].then(dweight).transpose()?])
+    }
 }
 
 #[cfg(test)]

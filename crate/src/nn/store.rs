@@ -9,6 +9,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal, Uniform};
 use tch::{Device, Kind, Tensor};
 
+use super::gradient;
 use crate::distributed::ProcessGroup;
 use crate::engine::lock;
 use crate::error::{Error, Result};
@@ -134,7 +135,7 @@ impl Store {
     /// Forgets every gradient.
     pub fn zero_grad(&self) {
         for entry in self.parameters() {
-            entry.tensor.shallow_clone().zero_grad();
+            gradient::forget(&entry.tensor);
         }
     }
 }

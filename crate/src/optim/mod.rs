@@ -2,6 +2,7 @@
 
 mod adamw;
 mod clip;
+mod fused;
 mod lars;
 mod muon;
 pub mod schedule;
@@ -213,6 +214,14 @@ impl Slot {
                 return muon::update(parameter, buffer, gradient, self.group, momentum, lr);
             }
             Rule::Sgd { momentum, nesterov } => {
+                let buffer = match &mut self.memory {
+                    Memory::Momentum(buffer) => Some(buffer),
+                    _ => None,
+                };
+                let settings = fused::Settings { momentum, nesterov, lr };
+                if fused::sgd(&mut self.parameter, buffer, gradient, self.group, settings)? {
+                    return Ok(());
+                }
                 (sgd::direction(&self.parameter, gradient, self.group)?, momentum, nesterov)
             }
             Rule::Lars { momentum, nesterov, trust_coefficient } => {

@@ -22,7 +22,7 @@ use transform::{
 /// product.
 const CHUNK_BYTES: usize = 4 << 20;
 /// With fewer tiles, transforming the kernel costs more than its products save (docs/log.md).
-const LEAST_TILES: usize = 256;
+const LEAST_TILES: usize = 64;
 /// On smaller maps most of a tile lies beyond the border.
 const LEAST_MAP: i64 = 4;
 
