@@ -51,18 +51,6 @@ impl Conv {
     }
 }
 
-impl Conv {
-    /// The same on every view. On small maps the weights outweigh the pictures, so that all views go
-    /// through them together.
-    pub fn forward_views(&self, views: &[Tensor]) -> Result<Vec<Tensor>> {
-        if views.len() < 2 || !views.iter().all(small_map::is_small) {
-            return each(views, |x| self.forward(x));
-        }
-        let counts: Vec<i64> = views.iter().map(|x| x.size()[0]).collect();
-        Ok(self.forward(&Tensor::f_cat(views, 0)?)?.f_split_with_sizes(counts, 0)?)
-    }
-}
-
 /// `nn.Linear`.
 #[derive(Debug)]
 pub struct Linear {

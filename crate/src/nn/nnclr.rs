@@ -62,8 +62,10 @@ impl Nnclr {
 
     /// Both views to theirs, each normalised by its own statistics.
     pub fn forward_pair(&self, [a, b]: &[Tensor; 2]) -> Result<[(Tensor, Tensor); 2]> {
-        // Layer by layer, so that what both views tell the other ranks travels together, and that
-        // weights which outweigh the pictures are gone over once.
+        if !self.store.is_synchronised() {
+            return Ok([self.forward(a)?, self.forward(b)?]);
+        }
+        // Layer by layer, so that what both views tell the other ranks travels together.
         let views = self.forward_views(&[a.shallow_clone(), b.shallow_clone()])?;
         let count = views.len();
         views.try_into().map_err(|_| Error::shape("network", format!("{count} views"), "2"))

@@ -114,13 +114,13 @@ impl Block {
     fn forward(&self, views: &[Tensor], train: bool) -> Result<Vec<Tensor>> {
         let mut ys: Vec<Tensor> = views.iter().map(Tensor::shallow_clone).collect();
         for (i, (conv, norm)) in self.layers.iter().enumerate() {
-            ys = norm.forward(&conv.forward_views(&ys)?, train)?;
+            ys = norm.forward(&each(&ys, |y| conv.forward(y))?, train)?;
             if i + 1 < self.layers.len() {
                 ys = relu_(ys)?;
             }
         }
         let shortcuts = match &self.downsample {
-            Some((conv, norm)) => norm.forward(&conv.forward_views(views)?, train)?,
+            Some((conv, norm)) => norm.forward(&each(views, |x| conv.forward(x))?, train)?,
             None => views.iter().map(Tensor::shallow_clone).collect(),
         };
         let sum = |(mut y, shortcut): (Tensor, &Tensor)| Ok(y.f_add_(shortcut)?.f_relu_()?);

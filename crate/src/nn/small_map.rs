@@ -24,11 +24,6 @@ pub fn conv3x3(x: &Tensor, weight: &Tensor, stride: i64) -> Result<Option<Tensor
     }
 }
 
-/// Whether a map has a rewrite at every stride.
-pub fn is_small(x: &Tensor) -> bool {
-    matches!(x.size()[..], [_, _, height, width] if height == width && height <= 2)
-}
-
 /// From maps of `INPUT` x `INPUT` pixels to maps of `OUTPUT` x `OUTPUT`.
 struct SmallMap<const INPUT: i64, const OUTPUT: i64>;
 

@@ -5,12 +5,12 @@
 //! Forward:  V = B'dB, U = GgG', M = UV (a product of matrices for each of 36 points), Y = A'MA.
 //! Backward: dM = A dY A', dV = U'dM, dX = B dV B', dU = dM V', dg = G'dU G: the same maps, transposed.
 
-mod autograd;
 mod transform;
 
 use rayon::prelude::*;
 use tch::{Device, Kind, Tensor};
 
+use super::custom_conv::{self, CustomConv};
 use super::threads;
 use crate::error::Result;
 use transform::{
@@ -31,7 +31,24 @@ pub fn conv3x3(x: &Tensor, weight: &Tensor) -> Result<Option<Tensor>> {
     if !applies(x, weight) {
         return Ok(None);
     }
-    autograd::conv(x, weight).map(Some)
+    custom_conv::apply::<Winograd>(x, weight).map(Some)
+}
+
+struct Winograd;
+
+impl CustomConv for Winograd {
+    fn forward(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
+        forward(x, weight)
+    }
+
+    fn backward(
+        x: &Tensor,
+        weight: &Tensor,
+        dy: &Tensor,
+        wants: [bool; 2],
+    ) -> Result<[Option<Tensor>; 2]> {
+        backward(x, weight, dy, wants)
+    }
 }
 
 fn applies(x: &Tensor, weight: &Tensor) -> bool {

@@ -12,7 +12,7 @@ fn run(x: &Tensor, w: &Tensor, fast: bool) -> [Tensor; 3] {
     let leaf = |t: &Tensor| t.to_kind(kind).copy().set_requires_grad(true);
     let (x, w) = (leaf(x), leaf(w));
     let y = if fast {
-        autograd::conv(&x, &w).unwrap()
+        custom_conv::apply::<Winograd>(&x, &w).unwrap()
     } else {
         x.conv2d(&w, None::<&Tensor>, [1, 1], [1, 1], [1, 1], 1)
     };
@@ -50,10 +50,10 @@ fn it_equals_the_convolution_and_its_gradients() {
 #[test]
 fn only_wanted_gradients_are_made_and_none_without_autograd() {
     let (x, weight) = (random(&[4, 16, 8, 8]), random(&[16, 16, 3, 3]));
-    let y = autograd::conv(&x, &weight).unwrap();
+    let y = custom_conv::apply::<Winograd>(&x, &weight).unwrap();
     assert!(!y.requires_grad());
     let trained = weight.copy().set_requires_grad(true);
-    autograd::conv(&x, &trained).unwrap().sum(Kind::Float).backward();
+    custom_conv::apply::<Winograd>(&x, &trained).unwrap().sum(Kind::Float).backward();
     assert!(trained.grad().defined() && !x.grad().defined());
 }
 
