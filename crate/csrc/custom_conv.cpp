@@ -4,13 +4,14 @@
 
 #include <torch/csrc/autograd/custom_function.h>
 
-#include "callback.h"
+#include <stdexcept>
+
+#include "message.h"
 
 namespace {
 
 using at::Tensor;
 using nnclr::kMessage;
-using nnclr::take;
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
@@ -21,6 +22,12 @@ struct Callbacks {
   bool (*backward)(const Tensor* x, const Tensor* weight, const Tensor* dy, Tensor** dx,
                    Tensor** dweight, char* message);
 };
+
+Tensor take(Tensor* owned) {
+  Tensor result = std::move(*owned);
+  delete owned;
+  return result;
+}
 
 struct CustomConv : torch::autograd::Function<CustomConv> {
   static Tensor forward(AutogradContext* context, const Tensor& x, const Tensor& weight,
@@ -52,8 +59,10 @@ struct CustomConv : torch::autograd::Function<CustomConv> {
 
 }  // namespace
 
-// The convolution's result as a new Tensor, or null and a message of at most 511 bytes.
+// The convolution's result as a new Tensor, or null and a message.
 extern "C" Tensor* nnclr_custom_conv(const Tensor* x, const Tensor* weight,
                                      const Callbacks* callbacks, char* message) {
-  return nnclr::guarded(message, [&] { return CustomConv::apply(*x, *weight, callbacks); });
+  Tensor* y = nullptr;
+  nnclr::guarded(message, [&] { y = new Tensor(CustomConv::apply(*x, *weight, callbacks)); });
+  return y;
 }

@@ -14,7 +14,9 @@ type WithForward = Module & { forward(...inputs: never[]): unknown }
  * `torch.nn.parallel.DistributedDataParallel`: the module of every rank trains as one. At the
  * construction all ranks take rank 0's parameters and buffers. From then on the backward pass of a loss
  * that was made from `forward`'s outputs leaves the mean of all ranks' gradients in the parameters;
- * reducing them runs while the rest of the backward pass still computes.
+ * reducing them runs while the rest of the backward pass still computes. `grad` is then a view of the
+ * memory they are reduced in, which the next backward pass overwrites (PyTorch:
+ * `gradient_as_bucket_view`).
  *
  * Every rank makes the same forward and backward calls. Wrap after `to`, `requiresGrad_` and
  * `convertSyncBatchNorm`. Names in the state dictionary begin with `module.`, as PyTorch's.

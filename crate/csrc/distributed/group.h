@@ -5,14 +5,12 @@
 #include <torch/csrc/distributed/c10d/ProcessGroup.hpp>
 
 #include <atomic>
-#include <cstring>
+
+#include "../message.h"
 
 namespace nnclr {
 
 using at::Tensor;
-
-// Longest message of an error, with its end.
-constexpr size_t kMessage = 1024;
 
 // One communicator. Nodes of autograd hold it too: a backward pass may come after its owner has left.
 struct Group : torch::CustomClassHolder {
@@ -44,22 +42,5 @@ inline c10::IValue held(Group* group) {
   return c10::IValue::make_capsule(c10::intrusive_ptr<Group>::reclaim_copy(group));
 }
 inline Group& held(const c10::IValue& value) { return static_cast<Group&>(*value.toCapsule()); }
-
-// Runs `work`; what it throws becomes false and a message.
-template <typename Work>
-bool guarded(char* message, Work&& work) {
-  try {
-    work();
-    return true;
-  } catch (const c10::Error& error) {
-    std::strncpy(message, error.what_without_backtrace(), kMessage - 1);
-  } catch (const std::exception& error) {
-    std::strncpy(message, error.what(), kMessage - 1);
-  } catch (...) {
-    std::strncpy(message, "an unknown exception", kMessage - 1);
-  }
-  message[kMessage - 1] = '\0';
-  return false;
-}
 
 }  // namespace nnclr

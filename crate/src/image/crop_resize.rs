@@ -9,9 +9,7 @@ const HALF: i32 = 1 << (PRECISION - 1);
 /// Rows that the horizontal pass takes together: their columns are then contiguous and fill whole
 /// vectors.
 const STRIP: usize = 16;
-/// A cache line, more than needed: pixels are copied as four bytes, of which the next row's pixel
-/// overwrites the last.
-type Column = [u8; 64];
+type Column = [u8; STRIP * CHANNELS];
 
 /// A rectangle of whole pixels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -138,30 +136,19 @@ fn resample_rows(
     let mut out = Picture::black(weights.spans.len() as u32, rows.len() as u32);
     let (stride, out_stride) = (picture.stride(), out.stride());
     let left = crop.left as usize * CHANNELS;
-    let mut strip: Vec<Column> = vec![[0; 64]; crop.width as usize];
+    let mut strip: Vec<Column> = vec![[0; STRIP * CHANNELS]; crop.width as usize];
     let from = &picture.pixels[(crop.top as usize + rows.start) * stride..];
     for (part, to) in from.chunks(STRIP * stride).zip(out.pixels.chunks_mut(STRIP * out_stride)) {
         let lines = to.len() / out_stride;
         for (line, row) in part.chunks_exact(stride).take(lines).enumerate() {
-            fill_line(&mut strip, line, &row[left..]);
+            let pixels = row[left..].as_chunks::<CHANNELS>().0;
+            for (column, pixel) in strip.iter_mut().zip(pixels) {
+                column.as_chunks_mut::<CHANNELS>().0[line] = *pixel;
+            }
         }
         resample_strip(&strip, weights, to, out_stride);
     }
     out
-}
-
-/// Writes a row's pixels into the columns of a strip, after those of the rows above.
-fn fill_line(strip: &mut [Column], line: usize, row: &[u8]) {
-    let at = line * CHANNELS;
-    for (x, column) in strip.iter_mut().enumerate() {
-        let (from, to) = (&row[x * CHANNELS..], &mut column[at..]);
-        if let (Some(four), Some(to)) = (from.first_chunk::<4>(), to.first_chunk_mut::<4>()) {
-            *to = *four;
-        } else {
-            // The picture's last pixel.
-            to[..CHANNELS].copy_from_slice(&from[..CHANNELS]);
-        }
-    }
 }
 
 vectorised! {

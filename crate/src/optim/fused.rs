@@ -24,7 +24,7 @@ pub struct Settings {
     pub lr: f64,
 }
 
-/// Updates parameter and momentum buffer; false where the tensors do not lie in memory alike, or not
+/// Updates parameter and momentum buffer, outside of autograd; false where the tensors do not lie in memory alike, or not
 /// as f32 on the CPU: nothing was done then.
 pub fn sgd(
     parameter: &mut Tensor,
@@ -39,7 +39,8 @@ pub fn sgd(
             && other.size() == parameter.size()
             && other.stride() == parameter.stride()
     };
-    if !(alike(parameter) && is_dense(parameter) && alike(gradient))
+    if parameter.dim() == 0
+        || !(alike(parameter) && is_dense(parameter) && alike(gradient))
         || buffer.as_deref().is_some_and(|buffer| !alike(buffer))
     {
         return Ok(false);
@@ -50,6 +51,7 @@ pub fn sgd(
         if decay == 0.0 { gradient } else { gradient + value * decay }
     };
     let count = parameter.numel();
+    mark_changed(parameter)?;
     // SAFETY: dense f32 memory of `count` numbers each. Parameter and buffer are the optimizer's own,
     // and a gradient is never its parameter.
     let (values, gradients) = unsafe { (numbers_mut(parameter, count), numbers(gradient, count)) };
@@ -79,6 +81,13 @@ pub fn sgd(
         });
     })?;
     Ok(true)
+}
+
+/// Autograd does not see what is written through a pointer, and would let a backward pass go on with
+/// weights that are no longer those of its forward pass. Writing to no numbers at all it sees.
+fn mark_changed(parameter: &Tensor) -> Result<()> {
+    let _ = parameter.f_narrow(0, 0, 0)?.f_zero_()?;
+    Ok(())
 }
 
 /// Whether the numbers fill their memory, in whatever order.
@@ -157,6 +166,18 @@ mod tests {
                 assert_eq!((one, buffer_one), (two, buffer_two));
             }
         }
+    }
+
+    #[test]
+    fn a_backward_pass_after_the_update_is_an_error() {
+        let mut weight = Tensor::ones([3, 2], (Kind::Float, Device::Cpu)).set_requires_grad(true);
+        let group = Group { weight_decay: 0.0, trust: false };
+        let settings = Settings { momentum: 0.0, nesterov: false, lr: 1.0 };
+        let loss = (&weight * &weight).sum(Kind::Float);
+        let gradient = weight.ones_like();
+        assert!(tch::no_grad(|| sgd(&mut weight, None, &gradient, group, settings)).unwrap());
+        let error = loss.f_backward().unwrap_err().to_string();
+        assert!(error.contains("modified by an inplace operation"), "{error}");
     }
 
     #[test]

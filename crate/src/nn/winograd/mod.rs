@@ -34,23 +34,6 @@ pub fn conv3x3(x: &Tensor, weight: &Tensor) -> Result<Option<Tensor>> {
     custom_conv::apply::<Winograd>(x, weight).map(Some)
 }
 
-struct Winograd;
-
-impl CustomConv for Winograd {
-    fn forward(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
-        forward(x, weight)
-    }
-
-    fn backward(
-        x: &Tensor,
-        weight: &Tensor,
-        dy: &Tensor,
-        wants: [bool; 2],
-    ) -> Result<[Option<Tensor>; 2]> {
-        backward(x, weight, dy, wants)
-    }
-}
-
 fn applies(x: &Tensor, weight: &Tensor) -> bool {
     let (size, kernel) = (x.size(), weight.size());
     let [_, channels, height, width] = size[..] else { return false };
@@ -180,59 +163,67 @@ fn kernel_matrix() -> Result<Tensor> {
     Ok(Tensor::f_from_slice(G.as_flattened())?.f_view([6, 3])?.f_to_kind(Kind::Float)?)
 }
 
-fn forward(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
-    let plan = Plan::new(x, weight);
-    let (x, kernel) = (rows(x)?, kernel_points(weight)?.f_transpose(1, 2)?);
-    let mut y = Tensor::f_empty(plan.shape(plan.outputs), (Kind::Float, Device::Cpu))?;
-    let values = floats(&x)?;
-    let target = super::memory::slice_of_mut::<f32>(&mut y)?;
-    let (all_v, all_m) =
-        (plan.points(plan.chunk, plan.inputs)?, plan.points(plan.chunk, plan.outputs)?);
-    for (first, count) in plan.chunks() {
-        let (mut v, mut m) =
-            (plan.part(&all_v, count, plan.inputs)?, plan.part(&all_m, count, plan.outputs)?);
-        transform(values, plan.inputs, (first, count), &mut v, input_to_points)?;
-        m = v.f_bmm_out(&m, &kernel)?;
-        let size = plan.outputs.len();
-        restore(&m, plan.outputs, &mut target[first * size..][..count * size], points_to_output)?;
-    }
-    Ok(y.f_permute([0, 3, 1, 2])?)
-}
+struct Winograd;
 
-/// The gradients that are wanted, of x and of the weight.
-fn backward(
-    x: &Tensor,
-    weight: &Tensor,
-    dy: &Tensor,
-    wants: [bool; 2],
-) -> Result<[Option<Tensor>; 2]> {
-    let plan = Plan::new(x, weight);
-    let (x, dy, kernel) = (rows(x)?, rows(dy)?, kernel_points(weight)?);
-    let zeros = || Tensor::f_zeros(plan.shape(plan.inputs), (Kind::Float, Device::Cpu));
-    let mut dx = wants[0].then(zeros).transpose()?;
-    let mut du = wants[1].then(|| kernel.f_zeros_like()).transpose()?;
-    let (values, gradients) = (floats(&x)?, floats(&dy)?);
-    let all_dm = plan.points(plan.chunk, plan.outputs)?;
-    let all_v = plan.points(plan.chunk, plan.inputs)?;
-    for (first, count) in plan.chunks() {
-        let mut dm = plan.part(&all_dm, count, plan.outputs)?;
-        let mut v = plan.part(&all_v, count, plan.inputs)?;
-        transform(gradients, plan.outputs, (first, count), &mut dm, gradient_to_points)?;
-        if let Some(du) = &mut du {
+impl CustomConv for Winograd {
+    fn forward(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
+        let plan = Plan::new(x, weight);
+        let (x, kernel) = (rows(x)?, kernel_points(weight)?.f_transpose(1, 2)?);
+        let mut y = Tensor::f_empty(plan.shape(plan.outputs), (Kind::Float, Device::Cpu))?;
+        let values = floats(&x)?;
+        let target = super::memory::slice_of_mut::<f32>(&mut y)?;
+        let (all_v, all_m) =
+            (plan.points(plan.chunk, plan.inputs)?, plan.points(plan.chunk, plan.outputs)?);
+        for (first, count) in plan.chunks() {
+            let (mut v, mut m) =
+                (plan.part(&all_v, count, plan.inputs)?, plan.part(&all_m, count, plan.outputs)?);
             transform(values, plan.inputs, (first, count), &mut v, input_to_points)?;
-            let _ = du.f_baddbmm_(&dm.f_transpose(1, 2)?, &v)?;
+            m = v.f_bmm_out(&m, &kernel)?;
+            let size = plan.outputs.len();
+            restore(
+                &m,
+                plan.outputs,
+                &mut target[first * size..][..count * size],
+                points_to_output,
+            )?;
         }
-        if let Some(dx) = &mut dx {
-            // Of the same shape as V, which is done with.
-            let dv = dm.f_bmm_out(&v, &kernel)?;
-            let size = plan.inputs.len();
-            let target = super::memory::slice_of_mut::<f32>(dx)?;
-            let target = &mut target[first * size..][..count * size];
-            restore(&dv, plan.inputs, target, points_to_gradient)?;
-        }
+        Ok(y.f_permute([0, 3, 1, 2])?)
     }
-    let dx = dx.map(|dx| dx.f_permute([0, 3, 1, 2])).transpose()?;
-    Ok([dx, du.map(|du| kernel_gradient(&du)).transpose()?])
+
+    fn backward(
+        x: &Tensor,
+        weight: &Tensor,
+        dy: &Tensor,
+        wants: [bool; 2],
+    ) -> Result<[Option<Tensor>; 2]> {
+        let plan = Plan::new(x, weight);
+        let (x, dy, kernel) = (rows(x)?, rows(dy)?, kernel_points(weight)?);
+        let zeros = || Tensor::f_zeros(plan.shape(plan.inputs), (Kind::Float, Device::Cpu));
+        let mut dx = wants[0].then(zeros).transpose()?;
+        let mut du = wants[1].then(|| kernel.f_zeros_like()).transpose()?;
+        let (values, gradients) = (floats(&x)?, floats(&dy)?);
+        let all_dm = plan.points(plan.chunk, plan.outputs)?;
+        let all_v = plan.points(plan.chunk, plan.inputs)?;
+        for (first, count) in plan.chunks() {
+            let mut dm = plan.part(&all_dm, count, plan.outputs)?;
+            let mut v = plan.part(&all_v, count, plan.inputs)?;
+            transform(gradients, plan.outputs, (first, count), &mut dm, gradient_to_points)?;
+            if let Some(du) = &mut du {
+                transform(values, plan.inputs, (first, count), &mut v, input_to_points)?;
+                let _ = du.f_baddbmm_(&dm.f_transpose(1, 2)?, &v)?;
+            }
+            if let Some(dx) = &mut dx {
+                // Of the same shape as V, which is done with.
+                let dv = dm.f_bmm_out(&v, &kernel)?;
+                let size = plan.inputs.len();
+                let target = super::memory::slice_of_mut::<f32>(dx)?;
+                let target = &mut target[first * size..][..count * size];
+                restore(&dv, plan.inputs, target, points_to_gradient)?;
+            }
+        }
+        let dx = dx.map(|dx| dx.f_permute([0, 3, 1, 2])).transpose()?;
+        Ok([dx, du.map(|du| kernel_gradient(&du)).transpose()?])
+    }
 }
 
 #[cfg(test)]
