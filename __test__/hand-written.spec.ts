@@ -40,6 +40,7 @@ const STEPS = { fp32: 20, fp64: 10 } as const
 async function bothLosses(
   t: ExecutionContext,
   precision: 'fp32' | 'fp64',
+  weight: number = 1,
 ): Promise<{ fused: number[]; written: number[] }> {
   const folder = await temporaryFolder(t)
   const data = samples(40)
@@ -91,7 +92,11 @@ async function bothLosses(
   const [fused, written]: [number[], number[]] = [[], []]
   for (let epoch = 0; fused.length < STEPS[precision]; epoch++) {
     for await (const batch of loadBatches(loader, batches(naturals(40), 8, true), epoch)) {
-      const stats = await session.step(batch, { lr: 0.05, positive: 'bank' })
+      const stats = await session.step(batch, {
+        lr: 0.05,
+        positive: 'bank',
+        ...(weight === 1 ? {} : { neighbourWeight: weight }),
+      })
       fused.push(stats.loss)
       const [x0, x1] = [0, 1].map((view) => Tensor.ofBatch(batch, view, 'cpu').to(dtype)) as [
         Tensor,
@@ -101,7 +106,9 @@ async function bothLosses(
       const [z1, p1] = model.forward(x1)
       const n0 = bank.forward(z0, { update: false })
       const n1 = bank.forward(z1, { update: true })
-      const loss = criterion.forward(n0, p1).add(criterion.forward(n1, p0)).mul(0.5)
+      const neighbours = criterion.forward(n0, p1).add(criterion.forward(n1, p0)).mul(0.5)
+      const other = () => criterion.forward(z0, p1).add(criterion.forward(z1, p0)).mul(0.5)
+      const loss = weight === 1 ? neighbours : neighbours.mul(weight).add(other().mul(1 - weight))
       loss.backward()
       optimizer.step()
       optimizer.zeroGrad()
@@ -118,6 +125,11 @@ test('in f64 the hand-written loop is the fused step, bit for bit', async (t) =>
   t.is(fused.length, STEPS.fp64)
   t.deepEqual(written, fused)
   t.notDeepEqual(fused.slice(0, 5), fused.slice(5), 'and it moves')
+})
+
+test('with a weight it is the sum of two losses, bit for bit', async (t) => {
+  const { fused, written } = await bothLosses(t, 'fp64', 0.25)
+  t.deepEqual(written, fused)
 })
 
 test('in f32 they agree to 1e-6', async (t) => {

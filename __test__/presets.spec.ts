@@ -36,10 +36,21 @@ test("preset 'lightly' is the reference program", (t) => {
     loss: 'nt-xent',
     temperature: 0.5,
     neighbourWarmup: 0,
+    neighbourWeight: 1,
     memoryBank: { size: 4096, warmup: 'random' },
     projectionHead: { hidden: 512, out: 128 },
     predictionHead: { hidden: 512 },
   })
   t.like(config.transform, { jitterStrength: 1, brightness: 0.8, hue: 0.2, blur: 0.5, rotation: 0 })
   t.deepEqual(config.transform.cropScale, [0.08, 1])
+})
+
+test('neighbours are the only positives where a namesake says so, and have half of it by default', (t) => {
+  const weights = PRESET_NAMES.map((name) => [name, presets[name].neighbourWeight])
+  t.deepEqual(Object.fromEntries(weights), {
+    default: 0.5,
+    lightly: 1,
+    paper: 1,
+    'solo-learn': 1,
+  })
 })

@@ -3,7 +3,9 @@ import { cp, mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 import test, { type ExecutionContext } from 'ava'
+import { resolveConfig } from '../ts/config.js'
 import { NnclrError, type TrainConfig, type TrainEvent, train } from '../ts/index.js'
+import { restoreSettings } from '../ts/train/restore-settings.js'
 import { rewriteCheckpoint } from './fixtures-checkpoint.js'
 import { start } from './fixtures-child.js'
 import { samples } from './fixtures-pictures.js'
@@ -168,14 +170,31 @@ test.serial(
   'settings that would make it another run are refused, by name and all at once',
   async (t) => {
     const before = await readdir(join(straight, 'checkpoints'))
-    const changes = { ...WHOLE, resume: true, lr: 0.1, memoryBank: { size: 21 }, validation: 0.5 }
+    const changes: Partial<TrainConfig> = {
+      ...WHOLE,
+      resume: true,
+      lr: 0.1,
+      memoryBank: { size: 21 },
+      neighbourWeight: 1,
+      validation: 0.5,
+    }
     const error = await t.throwsAsync(train(tiny(straight, changes)), { instanceOf: NnclrError })
     t.is(error.code, 'CONFIG')
     const fields = error.issues.map(({ field }) => field).sort()
-    t.deepEqual(fields, ['lr', 'memoryBank', 'validation'])
+    t.deepEqual(fields, ['lr', 'memoryBank', 'neighbourWeight', 'validation'])
     t.deepEqual(await readdir(join(straight, 'checkpoints')), before)
   },
 )
+
+test('a run of before there was a weight goes on with neighbours alone', (t) => {
+  const given = { data: 'photos/', out: 'runs/first' }
+  const { neighbourWeight, ...config } = resolveConfig(given)
+  t.is(neighbourWeight, 0.5)
+  t.is(restoreSettings(given, { config }, []).neighbourWeight, 1)
+  t.throws(() => restoreSettings({ ...given, neighbourWeight: 0.5 }, { config }, []), {
+    message: /neighbourWeight: got 0.5, expected 1, as the run began/,
+  })
+})
 
 test.serial('a directory with a run in it needs resume or overwrite', async (t) => {
   const error = await t.throwsAsync(train(tiny(straight, WHOLE)), { instanceOf: NnclrError })

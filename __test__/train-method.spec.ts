@@ -56,6 +56,28 @@ test('neighbours, random rows, no neighbours and their warm-up are different tra
   }
 })
 
+test("what neighbours don't weigh is the other view's", async (t) => {
+  const bank = { memoryBank: { size: 32, warmup: 'random' }, neighbourWarmup: 0 } as const
+  const none = await trained(t, { ...bank, neighbours: 'none', neighbourWeight: 0.5 })
+  const warming = await trained(t, { ...bank, neighbourWarmup: 1, neighbourWeight: 0.5 })
+  t.deepEqual(await differingModel(none, warming), [], 'no effect without neighbours')
+  for (const neighbours of ['bank', 'random'] as const) {
+    const [nothing, half, whole] = [
+      await trained(t, { ...bank, neighbours, neighbourWeight: 0 }),
+      await trained(t, { ...bank, neighbours, neighbourWeight: 0.5 }),
+      await trained(t, { ...bank, neighbours, neighbourWeight: 1 }),
+    ]
+    t.deepEqual(await differingModel(nothing, none), [], 'without weight they are not there')
+    for (const [one, other] of [
+      [half, none],
+      [half, whole],
+      [whole, none],
+    ] as const) {
+      t.true((await differingModel(one, other)).length > 10, neighbours)
+    }
+  }
+})
+
 test('labels never reach the weights', async (t) => {
   const plain = await trained(t, { data: samples(16, null) })
   const one = await trained(t, { data: samples(16, (i) => `${i % 2}`) })

@@ -51,6 +51,8 @@ function config(arm: string, seed: number): TrainConfig {
     seed,
     evaluation: { every: 0, samples },
     checkpoint: { everyEpochs: 0 },
+    // The arms tell what a positive is worth alone; `--set` may mix.
+    neighbourWeight: 1,
     ...(JSON.parse(values.set) as Partial<TrainConfig>),
     ...ARMS[arm],
   }

@@ -84,6 +84,8 @@ const DEFAULT: Settings = {
   // Trials saw no difference between 4k and 65k.
   memoryBank: { size: 'auto', warmup: 'fill' },
   neighbourWarmup: 0.5,
+  // The other view keeps half of the loss, being right where the neighbour isn't: docs/recipes.md.
+  neighbourWeight: 0.5,
   loss: 'paper',
   temperature: 0.2,
   optimizer: 'sgd',
@@ -107,8 +109,9 @@ const LIGHTLY: Settings = {
   projectionHead: { hidden: 512, out: 128 },
   predictionHead: { hidden: 512 },
   memoryBank: { size: 4096, warmup: 'random' },
-  // lightly has no such thing: neighbours from the first step.
+  // lightly has no such things: neighbours from the first step, and they alone.
   neighbourWarmup: 0,
+  neighbourWeight: 1,
   loss: 'nt-xent',
   temperature: 0.5,
   optimizer: 'sgd',
@@ -137,6 +140,7 @@ const PAPER: Settings = {
   predictionHead: { hidden: 4096 },
   memoryBank: { size: 98_304, warmup: 'random' },
   neighbourWarmup: 0,
+  neighbourWeight: 1,
   loss: 'paper',
   temperature: 0.1,
   optimizer: 'lars',
@@ -166,6 +170,7 @@ const SOLO_LEARN: Settings = {
   predictionHead: { hidden: 4096 },
   memoryBank: { size: 65_536, warmup: 'random' },
   neighbourWarmup: 0,
+  neighbourWeight: 1,
   loss: 'paper',
   temperature: 0.2,
   optimizer: 'lars',

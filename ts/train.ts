@@ -147,6 +147,7 @@ class Training {
   /** The steps of an epoch, from where it stands; false when the signal ended it before its end. */
   async #runEpoch(): Promise<boolean> {
     const { config, ranks, session, loader, indices, plan } = this.#on
+    const { neighbourWeight } = config
     const epoch = this.#epoch
     const shares = sharesOf(this.#on, epoch, this.#stepInEpoch)
     this.#clock.startEpoch()
@@ -158,7 +159,7 @@ class Training {
       const lr = learningRate(config, this.#step, this.#steps)
       const positive = this.#neighbourWarmup.positive(this.#step)
       const numbers = await session
-        .step(batch, { lr, positive, stop: this.#isAsked, news: this.#bad.untold })
+        .step(batch, { lr, positive, neighbourWeight, stop: this.#isAsked, news: this.#bad.untold })
         .catch((error) => this.#explain(error))
       addStep(this.#sums, numbers)
       this.#neighbourWarmup.observe(numbers)

@@ -128,6 +128,7 @@ impl Session {
         batch: &Batch,
         lr: f64,
         positive: Positive,
+        neighbour_weight: f64,
         word: Word,
     ) -> Result<StepStats> {
         if batch.views.len() != 2 {
@@ -143,7 +144,7 @@ impl Session {
             labels: labels.as_deref(),
         };
         let (loss, temperature) = (self.options.loss, self.options.temperature);
-        let hyper = Hyper { loss, temperature, lr, positive };
+        let hyper = Hyper { loss, temperature, lr, positive, neighbour_weight };
         let Self { company, model, bank, optimizer, .. } = self;
         step_among(company, model, bank, optimizer, &views, hyper, word)
     }

@@ -41,12 +41,26 @@ pub struct Hyper {
     pub lr: f64,
     /// Source of the positives.
     pub positive: Positive,
+    /// Share of the loss, 0 to 1, that neighbours (or random rows) have where they are the positives;
+    /// the rest is the other view's.
+    pub neighbour_weight: f64,
+}
+
+impl Hyper {
+    fn check(&self) -> Result<()> {
+        let weight = self.neighbour_weight;
+        // NaN is in no range.
+        if (0.0..=1.0).contains(&weight) {
+            return Ok(());
+        }
+        Err(Error::config("neighbourWeight", weight, "a number from 0 to 1"))
+    }
 }
 
 /// Numbers of one step.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct StepStats {
-    /// Mean of the two symmetric terms.
+    /// Mean of the two symmetric terms, each mixed as the weight says.
     pub loss: f64,
     /// Learning rate used.
     pub lr: f64,
@@ -100,6 +114,7 @@ pub fn step_among(
     hyper: Hyper,
     word: Word,
 ) -> Result<StepStats> {
+    hyper.check()?;
     let shares = company.shares(views.samples.len(), word)?;
     let statistics = Statistics::of(model)?;
     let Pass { loss, value, neighbours, z } =
@@ -158,21 +173,32 @@ fn pass(
     let [(z0, p0), (z1, p1)] = model.forward_pair(&views.x)?;
 
     let neighbours = [bank.nearest(&z0)?, bank.nearest(&z1)?];
-    let [n0, n1] = match hyper.positive {
+    let rows = match hyper.positive {
         Positive::Neighbour if bank.has_neighbours() => {
-            neighbours.each_ref().map(|n| n.rows.shallow_clone())
+            Some(neighbours.each_ref().map(|n| n.rows.shallow_clone()))
         }
-        Positive::Neighbour | Positive::View => [z0.shallow_clone(), z1.shallow_clone()],
+        Positive::Neighbour | Positive::View => None,
         Positive::Random => {
             let own = |view| -> Result<Tensor> {
                 let rows = bank.random_rows(shares.total, view)?;
                 Ok(rows.f_narrow(0, shares.offset, z0.size()[0])?)
             };
-            [own(0)?, own(1)?]
+            Some([own(0)?, own(1)?])
         }
     };
 
-    let loss = company.loss(hyper.loss, [(&n0, &p1), (&n1, &p0)], hyper.temperature, shares)?;
+    let towards = |[a, b]: [&Tensor; 2]| {
+        company.loss(hyper.loss, [(a, &p1), (b, &p0)], hyper.temperature, shares)
+    };
+    // Who has no share is not computed: the loss is then the other one, bit for bit.
+    let loss = match (&rows, hyper.neighbour_weight) {
+        (None, _) | (_, 0.0) => towards([&z0, &z1])?,
+        (Some(rows), 1.0) => towards(rows.each_ref())?,
+        (Some(rows), weight) => {
+            let neighbours = towards(rows.each_ref())?.f_mul_scalar(weight)?;
+            neighbours.f_add(&towards([&z0, &z1])?.f_mul_scalar(1.0 - weight)?)?
+        }
+    };
     let value = company.sum_of(loss.f_double_value(&[])?)?;
     if !value.is_finite() {
         let context = format!(" (learning rate {})", hyper.lr);

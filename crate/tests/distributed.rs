@@ -38,6 +38,7 @@ struct Plan {
     half: bool,
     loss: Loss,
     positive: Positive,
+    neighbour_weight: f64,
     options: RanksOptions,
     /// Small: at 0.05 this network on noise multiplies any rounding by four with each step, in f64 too.
     lr: f64,
@@ -55,6 +56,7 @@ impl Plan {
             kind: if has("f64") { Kind::Double } else { Kind::Float },
             loss: if has("paper") { Loss::Paper } else { Loss::NtXent },
             positive: if has("random") { Positive::Random } else { Positive::Neighbour },
+            neighbour_weight: if has("mixed") { 0.5 } else { 1.0 },
             options: RanksOptions { sync_batch_norm: !has("local"), gather_negatives: !has("own") },
             lr: if has("f64") { 1e-3 } else { 1e-5 },
             seed: if has("seed6") {
@@ -99,8 +101,8 @@ fn train(plan: &Plan, group: Option<&ProcessGroup>, to: &Path) -> Result<()> {
         let samples: Vec<i64> = (offset..offset + own).map(|i| i as i64).collect();
         let labels: Vec<i64> = samples.iter().map(|sample| sample % 3).collect();
         let views = Views { x, samples: &samples, labels: Some(&labels) };
-        let hyper =
-            Hyper { loss: plan.loss, temperature: 0.5, lr: plan.lr, positive: plan.positive };
+        let Plan { loss, lr, positive, neighbour_weight, .. } = *plan;
+        let hyper = Hyper { loss, temperature: 0.5, lr, positive, neighbour_weight };
         let word = Word { stop: i64::from(step == 3), news: 2 };
         let stats = step_among(&company, &model, &mut bank, &mut optimizer, &views, hyper, word)?;
         let ranks = plan.shares.len() as i64;
@@ -282,7 +284,11 @@ fn compare(task: &str, shares: &[usize]) -> (f64, String) {
 
 #[test]
 fn ranks_give_the_numbers_of_one_process_in_f64() {
-    exact(&[("f64-ntxent", &[6, 6]), ("f64-paper-short", &[3, 3, 2, 4])]);
+    exact(&[
+        ("f64-ntxent", &[6, 6]),
+        ("f64-paper-short", &[3, 3, 2, 4]),
+        ("f64-paper-mixed-short", &[5, 7]),
+    ]);
 }
 
 #[test]

@@ -67,6 +67,115 @@ fn an_unfilled_bank_leaves_the_positives_to_the_views() {
     assert_ne!(views.loss, random.loss);
 }
 
+type Measured = (f64, Vec<(String, Tensor)>);
+
+fn gradients(model: &Nnclr) -> Vec<(String, Tensor)> {
+    model.store.parameters().map(|entry| (entry.name.clone(), entry.tensor.grad().copy())).collect()
+}
+
+/// Loss and gradients of a step from the same network, bank and pictures each time.
+fn measured(kind: Kind, only_filled: bool, hyper: Hyper) -> Measured {
+    let (model, x) = (network(kind, 1), [1, 2].map(|seed| normal(&[4, 3, 16, 16], kind, seed)));
+    let stats = run(&model, &mut bank(32, kind, only_filled), x.each_ref(), hyper).unwrap();
+    (stats.loss, gradients(&model))
+}
+
+/// The same without `step`, with what was found in the bank as the only positive.
+fn written_out(kind: Kind, loss: Loss, positive: Positive) -> Measured {
+    let (model, x) = (network(kind, 1), [1, 2].map(|seed| normal(&[4, 3, 16, 16], kind, seed)));
+    let bank = bank(32, kind, false);
+    let [(z0, p0), (z1, p1)] = model.forward_pair(&x).unwrap();
+    let rows = |z: &Tensor, view| match positive {
+        Positive::Random => bank.random_rows(4, view).unwrap(),
+        _ => bank.nearest(z).unwrap().rows,
+    };
+    let forward = |a: &Tensor, b: &Tensor| loss.forward(a, b, 0.5).unwrap();
+    let value = (forward(&rows(&z0, 0), &p1) + forward(&rows(&z1, 1), &p0)) * 0.5;
+    value.backward();
+    (value.double_value(&[]), gradients(&model))
+}
+
+/// Every loss, neighbours and random rows, in f32 and f64.
+fn weighted() -> impl Iterator<Item = (Kind, Hyper)> {
+    [Kind::Float, Kind::Double].into_iter().flat_map(|kind| {
+        [Loss::NtXent, Loss::Paper].into_iter().flat_map(move |loss| {
+            [Positive::Neighbour, Positive::Random]
+                .map(|positive| (kind, Hyper { loss, ..still(positive) }))
+        })
+    })
+}
+
+#[track_caller]
+fn same_bits(a: &Measured, b: &Measured, of: impl std::fmt::Debug) {
+    assert_eq!(a.0.to_bits(), b.0.to_bits(), "{of:?}");
+    assert_eq!(difference(&a.1, &b.1), None, "{of:?}");
+}
+
+#[test]
+fn with_the_whole_weight_neighbours_are_the_only_positives_bit_for_bit() {
+    for (kind, hyper) in weighted() {
+        let expected = written_out(kind, hyper.loss, hyper.positive);
+        same_bits(&measured(kind, false, hyper), &expected, hyper);
+    }
+}
+
+#[test]
+fn without_weight_the_other_view_is_the_only_positive_bit_for_bit() {
+    for (kind, hyper) in weighted() {
+        let views = measured(kind, false, Hyper { positive: Positive::View, ..hyper });
+        let none = Hyper { neighbour_weight: 0.0, ..hyper };
+        same_bits(&measured(kind, false, none), &views, hyper);
+        assert_ne!(views.0, measured(kind, false, hyper).0);
+    }
+}
+
+#[test]
+fn a_weight_mixes_losses_and_gradients() {
+    for (kind, hyper) in weighted().filter(|(kind, _)| *kind == Kind::Double) {
+        let rows = measured(kind, false, hyper);
+        let views = measured(kind, false, Hyper { positive: Positive::View, ..hyper });
+        for weight in [0.5, 0.25] {
+            let mixed = measured(kind, false, Hyper { neighbour_weight: weight, ..hyper });
+            let expected = weight * rows.0 + (1.0 - weight) * views.0;
+            assert!((mixed.0 - expected).abs() < 1e-12, "{hyper:?}: {} {expected}", mixed.0);
+            for (((name, got), (_, a)), (_, b)) in mixed.1.iter().zip(&rows.1).zip(&views.1) {
+                let apart = (got - (a * weight + b * (1.0 - weight))).abs().max();
+                assert!(apart.double_value(&[]) < 1e-12, "{hyper:?} {weight}: {name} {apart:?}");
+            }
+            assert!(difference(&rows.1, &views.1).is_some());
+        }
+    }
+}
+
+#[test]
+fn a_weight_has_no_effect_where_neighbours_are_not_the_positives() {
+    for kind in [Kind::Float, Kind::Double] {
+        let views = measured(kind, true, still(Positive::View));
+        for positive in [Positive::View, Positive::Neighbour] {
+            // The bank is empty.
+            let half = Hyper { neighbour_weight: 0.5, ..still(positive) };
+            same_bits(&measured(kind, true, half), &views, positive);
+        }
+    }
+}
+
+#[test]
+fn a_weight_that_is_no_share_is_a_config_error_and_changes_nothing() {
+    let (model, x) = (network(Kind::Float, 1), pictures(4, 1));
+    let mut bank = bank(8, Kind::Float, false);
+    let (before, rows) = (snapshot(&model), bank.rows().copy());
+    for weight in [-0.1, 1.1, f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+        for positive in [Positive::Neighbour, Positive::View, Positive::Random] {
+            let hyper = Hyper { lr: 0.1, neighbour_weight: weight, ..still(positive) };
+            let error = run(&model, &mut bank, [&x, &x], hyper).unwrap_err();
+            assert_eq!((error.code(), error.subject()), ("CONFIG", "neighbourWeight"));
+        }
+    }
+    assert_eq!(difference(&before, &snapshot(&model)), None);
+    assert_eq!((bank.filled(), bank.rows()), (0, &rows));
+    assert!(model.store.parameters().all(|entry| !entry.tensor.grad().defined()));
+}
+
 #[test]
 fn two_views_never_share_batch_norm_statistics() {
     let x = [pictures(4, 1), pictures(4, 2)];
@@ -120,7 +229,7 @@ fn inputs_at_the_edge_train_on_in_finite_numbers() {
                 let model = network(Kind::Float, 1);
                 // Smaller than the batch.
                 let mut bank = bank(1, Kind::Float, false);
-                let hyper = Hyper { loss, temperature: 0.01, lr: 0.01, positive };
+                let hyper = Hyper { loss, temperature: 0.01, lr: 0.01, ..still(positive) };
                 for k in 0..2 {
                     let stats = run(&model, &mut bank, [x, x], hyper)
                         .unwrap_or_else(|error| panic!("{name}, step {k}: {error}"));

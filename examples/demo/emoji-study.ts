@@ -77,6 +77,8 @@ const EMOJI_SETTINGS = {
   temperature: 0.1,
   // Neighbours help only once they are good ones, late in so short a training.
   neighbourWarmup: 0.8,
+  // As in the run that README.md shows.
+  neighbourWeight: 1,
   transform: {
     cropScale: [0.3, 1],
     horizontalFlip: 0,

@@ -511,7 +511,7 @@ export declare function shutDown(): void
 
 /** Numbers of one step. */
 export interface StepNumbers {
-  /** Mean of the two symmetric terms. */
+  /** Mean of the two symmetric terms, each mixed as the weight says. */
   loss: number
   /** Learning rate used. */
   lr: number
@@ -549,6 +549,8 @@ export interface StepOptions {
   lr: number
   /** `bank`, `view` or `random`. */
   positive: string
+  /** Share of the loss that `bank` or `random` have, the rest is the other view's; 1 unless given. */
+  neighbourWeight?: number
   /** Whether this rank was asked to stop. */
   stop?: boolean
   /** Reports that this rank has for the others. */

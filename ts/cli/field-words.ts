@@ -49,6 +49,7 @@ export const FIELD_GROUPS: readonly FieldGroup[] = [
       neighbours: "positive from the bank; 'none' (SimCLR) and 'random' are controls",
       neighbourWarmup:
         "share of all steps, at the start, without neighbours; 'auto': until they agree",
+      neighbourWeight: "share of the loss that the neighbour has; the rest is the other view's",
       loss: "'nt-xent' has 2N-1 negatives, 'paper' is N-way (equation 2)",
       temperature: 'temperature of the loss',
     },

@@ -102,6 +102,7 @@ export const schema: Schema = {
   },
   neighbours: oneOf('bank', 'none', 'random'),
   neighbourWarmup: wordOr('auto', share),
+  neighbourWeight: share,
   loss: oneOf('nt-xent', 'paper'),
   temperature: real({ above: 0, max: 100 }),
   optimizer: oneOf('sgd', 'lars', 'adamw', 'muon'),

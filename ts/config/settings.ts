@@ -131,6 +131,13 @@ export interface Settings {
    */
   neighbourWarmup: number | 'auto'
   /**
+   * Share of the loss that the neighbour (or random row) has while it is the positive; the rest is
+   * the other view's. At 1 the neighbour alone, as in the paper. Without effect during
+   * `neighbourWarmup` and with `neighbours: 'none'`. @default 0.5. Range 0 to 1. No counterpart in
+   * the references (1).
+   */
+  neighbourWeight: number
+  /**
    * `'nt-xent'` has 2N-1 negatives (lightly's `NTXentLoss`), `'paper'` is N-way (equation 2;
    * solo-learn's `nnclr_loss_func`). @default 'paper'.
    */

@@ -14,6 +14,7 @@ const FIXED = [
   'memoryBank',
   'neighbours',
   'neighbourWarmup',
+  'neighbourWeight',
   'loss',
   'temperature',
   'optimizer',
@@ -58,6 +59,8 @@ export function restoreSettings(
   // A share and a folder's path can be told from config.json; other sets must be given again.
   const isTold = typeof validation === 'number' || typeof validation === 'string'
   const settings: Record<string, unknown> = isTold ? { ...rest, validation } : rest
+  // In a run of before there was a weight, neighbours were the only positives.
+  settings['neighbourWeight'] ??= 1
   const given = Object.entries(input as Record<string, unknown>)
   const now = resolveConfig(
     merged(settings, Object.fromEntries(given.filter(([, v]) => v !== undefined))),

@@ -116,7 +116,7 @@ pub(super) fn rule_of(
 /// Numbers of one step.
 #[napi(object)]
 pub struct StepNumbers {
-    /// Mean of the two symmetric terms.
+    /// Mean of the two symmetric terms, each mixed as the weight says.
     pub loss: f64,
     /// Learning rate used.
     pub lr: f64,
@@ -181,6 +181,8 @@ pub struct StepOptions {
     pub lr: f64,
     /// `bank`, `view` or `random`.
     pub positive: String,
+    /// Share of the loss that `bank` or `random` have, the rest is the other view's; 1 unless given.
+    pub neighbour_weight: Option<f64>,
     /// Whether this rank was asked to stop.
     pub stop: Option<bool>,
     /// Reports that this rank has for the others.
@@ -258,6 +260,7 @@ impl Session {
             }
         };
         let batch = batch.get()?;
+        let weight = options.neighbour_weight.unwrap_or(1.0);
         let word = Word {
             stop: i64::from(options.stop.unwrap_or(false)),
             news: i64::from(options.news.unwrap_or(0)),
@@ -265,7 +268,7 @@ impl Session {
         self.queue(
             env,
             "training step",
-            move |session| session.step(&batch, options.lr, positive, word),
+            move |session| session.step(&batch, options.lr, positive, weight, word),
             |_, stats| Ok(StepNumbers::from(stats)),
         )
     }

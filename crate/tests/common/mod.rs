@@ -40,7 +40,7 @@ pub fn optimizer(rule: Rule, model: &Nnclr) -> Optimizer {
 
 /// The settings of a step that measures but does not move.
 pub fn still(positive: Positive) -> Hyper {
-    Hyper { loss: Loss::NtXent, temperature: 0.5, lr: 0.0, positive }
+    Hyper { loss: Loss::NtXent, temperature: 0.5, lr: 0.0, positive, neighbour_weight: 1.0 }
 }
 
 /// Standard normal numbers, a function of shape and seed.

@@ -156,6 +156,7 @@ fn run_trace(case: &Case, kind: Kind) -> Trace {
         temperature: case.float("temperature"),
         lr: case.float("lr"),
         positive: Positive::Neighbour,
+        neighbour_weight: 1.0,
     };
     let (batch, size, distinct) = (case.int("batch"), case.int("size"), case.int("distinct"));
     let samples: Vec<i64> = (0..batch).collect();
