@@ -7,6 +7,7 @@ use tch::{Kind, Tensor};
 
 use super::small_map;
 use super::store::{Init, Scope, Synchronised};
+use super::strided;
 use super::winograd;
 use crate::distributed::{ProcessGroup, SyncNorm};
 use crate::error::{Error, Result};
@@ -35,17 +36,21 @@ impl Conv {
 
     /// `[N, C, H, W] -> [N, C', H', W']`
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let weight = in_kind(&self.weight, x.kind())?;
-        if weight.size()[2] == 3 {
-            if let Some(y) = small_map::conv3x3(x, &weight, self.stride)? {
+        // Ours take the master weights as they are.
+        if self.weight.size()[2] == 3 {
+            if let Some(y) = small_map::conv3x3(x, &self.weight, self.stride)? {
                 return Ok(y);
             }
-            if self.stride == 1
-                && let Some(y) = winograd::conv3x3(x, &weight)?
-            {
+            let ours = match self.stride {
+                1 => winograd::conv3x3(x, &self.weight)?,
+                2 => strided::conv3x3(x, &self.weight)?,
+                _ => None,
+            };
+            if let Some(y) = ours {
                 return Ok(y);
             }
         }
+        let weight = in_kind(&self.weight, x.kind())?;
         let (stride, padding) = ([self.stride; 2], [self.padding; 2]);
         Ok(x.f_conv2d(&weight, None::<&Tensor>, stride, padding, [1, 1], 1)?)
     }

@@ -13,6 +13,7 @@ pub mod nt_xent;
 pub mod resnet;
 mod small_map;
 pub mod store;
+mod strided;
 pub(crate) mod threads;
 mod winograd;
 

@@ -8,12 +8,13 @@
 //! weight counts: one node of autograd gathers the taps, and lays the gradient out as the weight lies
 //! in memory, channels innermost.
 
-use tch::Tensor;
+use tch::{Kind, Tensor};
 
 use super::custom_conv::{self, CustomConv};
 use crate::error::{Error, Result};
 
-/// Kernel `[O, C, 3, 3]`, padding 1, on `x [N, C, H, W]`; None where no rewrite applies.
+/// Kernel `[O, C, 3, 3]`, padding 1, on `x [N, C, H, W]`, whose dtype is the result's; None where no
+/// rewrite applies.
 pub fn conv3x3(x: &Tensor, weight: &Tensor, stride: i64) -> Result<Option<Tensor>> {
     let size = x.size();
     match (size[2], size[3], stride) {
@@ -42,15 +43,15 @@ impl<const INPUT: i64, const OUTPUT: i64> SmallMap<INPUT, OUTPUT> {
         })
     }
 
-    /// `[outputs x O, inputs x C]`, the matrix of the convolution.
-    fn matrix(weight: &Tensor) -> Result<Tensor> {
+    /// `[outputs x O, inputs x C]`, the matrix of the convolution in the dtype of the product.
+    fn matrix(weight: &Tensor, kind: Kind) -> Result<Tensor> {
         let taps = taps(weight)?;
         if Self::INPUTS == 1 {
-            return Ok(taps.f_select(1, CENTRE)?);
+            return Ok(taps.f_select(1, CENTRE)?.f_to_kind(kind)?);
         }
         let (rows, channels) = (weight.size()[0], weight.size()[1]);
         let shape = [Self::OUTPUTS, rows, Self::INPUTS, channels];
-        let matrix = Tensor::f_empty(shape, (weight.kind(), weight.device()))?;
+        let matrix = Tensor::f_empty(shape, (kind, weight.device()))?;
         for (output, input, tap) in Self::meetings() {
             matrix.f_select(0, output)?.f_select(1, input)?.f_copy_(&taps.f_select(1, tap)?)?;
         }
@@ -78,7 +79,7 @@ fn map(rows: &Tensor, side: i64) -> Result<Tensor> {
 
 impl<const INPUT: i64, const OUTPUT: i64> CustomConv for SmallMap<INPUT, OUTPUT> {
     fn forward(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
-        map(&rows(x)?.f_mm(&Self::matrix(weight)?.f_tr()?)?, OUTPUT)
+        map(&rows(x)?.f_mm(&Self::matrix(weight, x.kind())?.f_tr()?)?, OUTPUT)
     }
 
     fn backward(
@@ -88,7 +89,7 @@ impl<const INPUT: i64, const OUTPUT: i64> CustomConv for SmallMap<INPUT, OUTPUT>
         wants: [bool; 2],
     ) -> Result<[Option<Tensor>; 2]> {
         let dy = rows(dy)?;
-        let dx = || map(&dy.f_mm(&Self::matrix(weight)?)?, INPUT);
+        let dx = || map(&dy.f_mm(&Self::matrix(weight, x.kind())?)?, INPUT);
         let dweight = || -> Result<Tensor> {
             let &[outputs, inputs, ..] = weight.size().as_slice() else {
                 return Err(Error::shape("convolution", format!("{:?}", weight.size()), "4 sides"));
@@ -110,7 +111,7 @@ impl<const INPUT: i64, const OUTPUT: i64> CustomConv for SmallMap<INPUT, OUTPUT>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tch::{Device, Kind};
+    use tch::Device;
 
     /// Values and both gradients against the library's convolution, in f64.
     #[test]

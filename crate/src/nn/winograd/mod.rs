@@ -1,22 +1,29 @@
-//! 3x3 convolutions of stride 1 in f32 by Winograd's minimal filtering, F(4x4, 3x3) (Lavin and Gray
+//! 3x3 convolutions of stride 1 in f32 and bf16 by Winograd's minimal filtering, F(4x4, 3x3) (Lavin and Gray
 //! 2015): 36 products for 16 outputs where the plain sum needs 144. The result is that of the
-//! convolution but for rounding; a test holds it to 1e-5 of the greatest value.
+//! convolution but for rounding; tests hold it to 1e-5 of the greatest value in f32 and, in bf16, whose
+//! products round the transforms to 8 bits, to a fiftieth of the values' spread.
 //!
 //! Forward:  V = B'dB, U = GgG', M = UV (a product of matrices for each of 36 points), Y = A'MA.
 //! Backward: dM = A dY A', dV = U'dM, dX = B dV B', dU = dM V', dg = G'dU G: the same maps, transposed.
 
 mod transform;
+mod value;
+
+use std::marker::PhantomData;
 
 use rayon::prelude::*;
 use tch::{Device, Kind, Tensor};
 
 use super::custom_conv::{self, CustomConv};
+use super::memory::{slice_of, slice_of_mut};
 use super::threads;
+use crate::device::has_fast_bf16;
 use crate::error::Result;
 use transform::{
-    LANES, Map, POINTS, Place, Points, gradient_to_points, has_wide_vectors, input_to_points,
+    Map, POINTS, Place, Points, gradient_to_points, has_wide_vectors, input_to_points,
     points_to_gradient, points_to_output,
 };
+use value::{LANES, Value};
 
 /// Bytes of transforms in work at a time: they should stay in cache between their making and their
 /// product.
@@ -26,23 +33,30 @@ const LEAST_TILES: usize = 64;
 /// On smaller maps most of a tile lies beyond the border.
 const LEAST_MAP: i64 = 4;
 
-/// Kernel `[O, C, 3, 3]`, stride 1, padding 1, on `x [N, C, H, W]`; None where it would not be faster.
+/// Kernel `[O, C, 3, 3]` in f32, stride 1, padding 1, on `x [N, C, H, W]`, whose dtype is the result's;
+/// None where it would not be faster.
 pub fn conv3x3(x: &Tensor, weight: &Tensor) -> Result<Option<Tensor>> {
     if !applies(x, weight) {
         return Ok(None);
     }
-    custom_conv::apply::<Winograd>(x, weight).map(Some)
+    let apply = match x.kind() {
+        Kind::Float => custom_conv::apply::<Winograd<f32>>,
+        _ => custom_conv::apply::<Winograd<i16>>,
+    };
+    apply(x, weight).map(Some)
 }
 
 fn applies(x: &Tensor, weight: &Tensor) -> bool {
     let (size, kernel) = (x.size(), weight.size());
     let [_, channels, height, width] = size[..] else { return false };
+    let map = Map { height: height as usize, width: width as usize, channels: channels as usize };
     x.device() == Device::Cpu
-        && x.kind() == Kind::Float
+        && (x.kind() == Kind::Float || x.kind() == Kind::BFloat16 && has_fast_bf16())
+        && weight.kind() == Kind::Float
         && channels % LANES as i64 == 0
         && kernel[0] % LANES as i64 == 0
         && height.min(width) >= LEAST_MAP
-        && Plan::new(x, weight).tiles() >= LEAST_TILES
+        && size[0] as usize * map.tiles() >= LEAST_TILES
         && has_wide_vectors()
 }
 
@@ -51,32 +65,24 @@ fn rows(x: &Tensor) -> Result<Tensor> {
     Ok(x.f_permute([0, 2, 3, 1])?.f_contiguous()?)
 }
 
-fn floats(tensor: &Tensor) -> Result<&[f32]> {
-    super::memory::slice_of(tensor)
-}
-
 /// The maps before and after, and how the pictures are cut into chunks.
-struct Plan {
+struct Plan<T> {
     pictures: usize,
     inputs: Map,
     outputs: Map,
     /// Pictures a chunk.
     chunk: usize,
+    value: PhantomData<T>,
 }
 
-impl Plan {
+impl<T: Value> Plan<T> {
     fn new(x: &Tensor, weight: &Tensor) -> Self {
         let size: Vec<usize> = x.size().iter().map(|&side| side as usize).collect();
         let map = |channels: usize| Map { height: size[2], width: size[3], channels };
         let (inputs, outputs) = (map(size[1]), map(weight.size()[0] as usize));
-        let bytes = POINTS * inputs.tiles() * (inputs.channels + outputs.channels) * 4;
-        let chunk = (CHUNK_BYTES / bytes).clamp(1, size[0].max(1));
-        Self { pictures: size[0], inputs, outputs, chunk }
-    }
-
-    /// Tiles of all pictures.
-    fn tiles(&self) -> usize {
-        self.pictures * self.outputs.tiles()
+        let numbers = POINTS * inputs.tiles() * (inputs.channels + outputs.channels);
+        let chunk = (CHUNK_BYTES / (numbers * size_of::<T>())).clamp(1, size[0].max(1));
+        Self { pictures: size[0], inputs, outputs, chunk, value: PhantomData }
     }
 
     /// The first picture and the pictures of each chunk.
@@ -86,9 +92,16 @@ impl Plan {
             .map(|first| (first, self.chunk.min(self.pictures - first)))
     }
 
+    /// Memory for the points of some pictures `[36, tiles, C]`. An even number of tiles gets one more,
+    /// of zeros: with a power of two between them, 36 numbers of a tile would share a few cache lines.
     fn points(&self, pictures: usize, map: Map) -> Result<Tensor> {
-        let shape = [POINTS, pictures * map.tiles(), map.channels].map(|side| side as i64);
-        Ok(Tensor::f_empty(shape, (Kind::Float, Device::Cpu))?)
+        let tiles = (pictures * map.tiles()) as i64;
+        let shape = [POINTS as i64, tiles | 1, map.channels as i64];
+        let points = Tensor::f_empty(shape, (T::STORED, Device::Cpu))?;
+        if shape[1] > tiles {
+            let _ = points.f_select(1, tiles)?.f_zero_()?;
+        }
+        Ok(points)
     }
 
     /// Memory for the points of a chunk; the last chunk may be smaller and gets its own.
@@ -96,20 +109,22 @@ impl Plan {
         if pictures == self.chunk { Ok(whole.shallow_clone()) } else { self.points(pictures, map) }
     }
 
-    fn shape(&self, map: Map) -> [i64; 4] {
-        [self.pictures, map.height, map.width, map.channels].map(|side| side as i64)
+    /// Memory for the pictures' values `[N, H, W, C]`.
+    fn values(&self, map: Map) -> Result<Tensor> {
+        let shape = [self.pictures, map.height, map.width, map.channels].map(|side| side as i64);
+        Ok(Tensor::f_empty(shape, (T::STORED, Device::Cpu))?)
     }
 }
 
 /// Pictures `first..first + count` of `[N, H, W, C]` to points, by all threads.
-fn transform(
-    values: &[f32],
+fn transform<T: Value>(
+    values: &[T],
     map: Map,
     (first, count): (usize, usize),
     points: &mut Tensor,
-    each: impl Fn(&[f32], Map, Points, Place) + Sync,
+    each: impl Fn(&[T], Map, Points<T>, Place) + Sync,
 ) -> Result<()> {
-    let tiles = count * map.tiles();
+    let tiles = points.size()[1] as usize;
     let target = Points(points.data_ptr().cast(), POINTS * tiles * map.channels);
     let pictures = &values[first * map.len()..(first + count) * map.len()];
     threads::install(|| {
@@ -119,15 +134,17 @@ fn transform(
     })
 }
 
-/// Points to the pictures they belong to, by all threads.
-fn restore(
+/// Points to the pictures `first..first + count` that they belong to, by all threads.
+fn restore<T: Value>(
     points: &Tensor,
     map: Map,
-    pictures: &mut [f32],
-    each: impl Fn(&[f32], Place, Map, &mut [f32]) + Sync,
+    pictures: &mut [T],
+    (first, count): (usize, usize),
+    each: impl Fn(&[T], Place, Map, &mut [T]) + Sync,
 ) -> Result<()> {
     let tiles = points.size()[1] as usize;
-    let values = floats(points)?;
+    let values = slice_of(points)?;
+    let pictures = &mut pictures[first * map.len()..(first + count) * map.len()];
     threads::install(|| {
         pictures.par_chunks_mut(map.len()).enumerate().for_each(|(index, picture)| {
             each(values, Place { first: index * map.tiles(), tiles }, map, picture);
@@ -136,56 +153,54 @@ fn restore(
 }
 
 /// U = GgG' as `[36, O, C]`.
-fn kernel_points(weight: &Tensor) -> Result<Tensor> {
-    let (size, g) = (weight.size(), kernel_matrix()?);
+fn kernel_points<T: Value>(weight: &Tensor) -> Result<Tensor> {
+    let (size, g) = (weight.size(), kernel_matrix::<T>()?);
     let taps = weight.f_permute([2, 3, 0, 1])?.f_reshape([3, -1])?;
     let tall = g.f_matmul(&taps)?.f_view([6, 3, -1])?;
     Ok(g.f_matmul(&tall)?.f_view([POINTS as i64, size[0], size[1]])?)
 }
 
 /// dg = G'dU G as `[O, C, 3, 3]`.
-fn kernel_gradient(points: &Tensor) -> Result<Tensor> {
-    let (size, g) = (points.size(), kernel_matrix()?.f_tr()?);
+fn kernel_gradient<T: Value>(points: &Tensor) -> Result<Tensor> {
+    let (size, g) = (points.size(), kernel_matrix::<T>()?.f_tr()?);
     let tall = g.f_matmul(&points.f_view([6, -1])?)?.f_view([3, 6, -1])?;
     Ok(g.f_matmul(&tall)?.f_view([3, 3, size[1], size[2]])?.f_permute([2, 3, 0, 1])?)
 }
 
-/// G of F(4x4, 3x3).
-fn kernel_matrix() -> Result<Tensor> {
-    const G: [[f64; 3]; 6] = [
-        [1.0 / 4.0, 0.0, 0.0],
-        [-1.0 / 6.0, -1.0 / 6.0, -1.0 / 6.0],
-        [-1.0 / 6.0, 1.0 / 6.0, -1.0 / 6.0],
-        [1.0 / 24.0, 1.0 / 12.0, 1.0 / 6.0],
-        [1.0 / 24.0, -1.0 / 12.0, 1.0 / 6.0],
+/// G of F(4x4, 3x3): each point's powers, divided by its differences from the others.
+fn kernel_matrix<T: Value>() -> Result<Tensor> {
+    let (p, q) = (f64::from(T::P), f64::from(T::Q));
+    let (pp, qq) = (p * p, q * q);
+    let row = |x: f64, differences: f64| [1.0, x, x * x].map(|power| power / differences);
+    let (by_p, by_q) = (2.0 * pp * (pp - qq), 2.0 * qq * (qq - pp));
+    let rows = [
+        row(0.0, pp * qq),
+        row(p, by_p),
+        row(-p, by_p),
+        row(q, by_q),
+        row(-q, by_q),
         [0.0, 0.0, 1.0],
     ];
-    Ok(Tensor::f_from_slice(G.as_flattened())?.f_view([6, 3])?.f_to_kind(Kind::Float)?)
+    Ok(Tensor::f_from_slice(rows.as_flattened())?.f_view([6, 3])?.f_to_kind(Kind::Float)?)
 }
 
-struct Winograd;
+struct Winograd<T>(PhantomData<T>);
 
-impl CustomConv for Winograd {
+impl<T: Value> CustomConv for Winograd<T> {
     fn forward(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
-        let plan = Plan::new(x, weight);
-        let (x, kernel) = (rows(x)?, kernel_points(weight)?.f_transpose(1, 2)?);
-        let mut y = Tensor::f_empty(plan.shape(plan.outputs), (Kind::Float, Device::Cpu))?;
-        let values = floats(&x)?;
-        let target = super::memory::slice_of_mut::<f32>(&mut y)?;
+        let plan = Plan::<T>::new(x, weight);
+        let (x, kernel) = (rows(x)?, kernel_points::<T>(weight)?.f_to_kind(T::STORED)?);
+        let kernel = kernel.f_transpose(1, 2)?;
+        let mut y = plan.values(plan.outputs)?;
+        let (values, target) = (slice_of::<T>(&x)?, slice_of_mut::<T>(&mut y)?);
         let (all_v, all_m) =
             (plan.points(plan.chunk, plan.inputs)?, plan.points(plan.chunk, plan.outputs)?);
-        for (first, count) in plan.chunks() {
-            let (mut v, mut m) =
-                (plan.part(&all_v, count, plan.inputs)?, plan.part(&all_m, count, plan.outputs)?);
-            transform(values, plan.inputs, (first, count), &mut v, input_to_points)?;
-            m = v.f_bmm_out(&m, &kernel)?;
-            let size = plan.outputs.len();
-            restore(
-                &m,
-                plan.outputs,
-                &mut target[first * size..][..count * size],
-                points_to_output,
-            )?;
+        for chunk in plan.chunks() {
+            let mut v = plan.part(&all_v, chunk.1, plan.inputs)?;
+            let m = plan.part(&all_m, chunk.1, plan.outputs)?;
+            transform(values, plan.inputs, chunk, &mut v, input_to_points)?;
+            let m = v.f_bmm_out(&m, &kernel)?;
+            restore(&m, plan.outputs, target, chunk, points_to_output)?;
         }
         Ok(y.f_permute([0, 3, 1, 2])?)
     }
@@ -196,33 +211,36 @@ impl CustomConv for Winograd {
         dy: &Tensor,
         wants: [bool; 2],
     ) -> Result<[Option<Tensor>; 2]> {
-        let plan = Plan::new(x, weight);
-        let (x, dy, kernel) = (rows(x)?, rows(dy)?, kernel_points(weight)?);
-        let zeros = || Tensor::f_zeros(plan.shape(plan.inputs), (Kind::Float, Device::Cpu));
-        let mut dx = wants[0].then(zeros).transpose()?;
-        let mut du = wants[1].then(|| kernel.f_zeros_like()).transpose()?;
-        let (values, gradients) = (floats(&x)?, floats(&dy)?);
+        let plan = Plan::<T>::new(x, weight);
+        let (x, dy, points) = (rows(x)?, rows(dy)?, kernel_points::<T>(weight)?);
+        let kernel = points.f_to_kind(T::STORED)?;
+        let mut dx = wants[0].then(|| plan.values(plan.inputs)).transpose()?;
+        // Summed over the chunks in f32.
+        let mut du = wants[1].then(|| points.f_zeros_like()).transpose()?;
+        let (values, gradients) = (slice_of::<T>(&x)?, slice_of::<T>(&dy)?);
         let all_dm = plan.points(plan.chunk, plan.outputs)?;
         let all_v = plan.points(plan.chunk, plan.inputs)?;
-        for (first, count) in plan.chunks() {
-            let mut dm = plan.part(&all_dm, count, plan.outputs)?;
-            let mut v = plan.part(&all_v, count, plan.inputs)?;
-            transform(gradients, plan.outputs, (first, count), &mut dm, gradient_to_points)?;
+        for chunk in plan.chunks() {
+            let mut dm = plan.part(&all_dm, chunk.1, plan.outputs)?;
+            let mut v = plan.part(&all_v, chunk.1, plan.inputs)?;
+            transform(gradients, plan.outputs, chunk, &mut dm, gradient_to_points)?;
             if let Some(du) = &mut du {
-                transform(values, plan.inputs, (first, count), &mut v, input_to_points)?;
-                let _ = du.f_baddbmm_(&dm.f_transpose(1, 2)?, &v)?;
+                transform(values, plan.inputs, chunk, &mut v, input_to_points)?;
+                let transposed = dm.f_transpose(1, 2)?;
+                let _ = match T::STORED {
+                    Kind::Float => du.f_baddbmm_(&transposed, &v)?,
+                    _ => du.f_add_(&transposed.f_bmm(&v)?)?,
+                };
             }
             if let Some(dx) = &mut dx {
                 // Of the same shape as V, which is done with.
                 let dv = dm.f_bmm_out(&v, &kernel)?;
-                let size = plan.inputs.len();
-                let target = super::memory::slice_of_mut::<f32>(dx)?;
-                let target = &mut target[first * size..][..count * size];
-                restore(&dv, plan.inputs, target, points_to_gradient)?;
+                let target = slice_of_mut::<T>(dx)?;
+                restore(&dv, plan.inputs, target, chunk, points_to_gradient)?;
             }
         }
         let dx = dx.map(|dx| dx.f_permute([0, 3, 1, 2])).transpose()?;
-        Ok([dx, du.map(|du| kernel_gradient(&du)).transpose()?])
+        Ok([dx, du.map(|du| kernel_gradient::<T>(&du)).transpose()?])
     }
 }
 

@@ -2,7 +2,12 @@
 //!
 //! A tile is a square of 4x4 outputs and the 6x6 inputs they depend on. In the transformed domain a
 //! tile is 36 numbers a channel, stored as `[36, tiles, channels]`: what a batch of 36 matrix products
-//! needs. The matrices are those of Lavin and Gray (2015), section 4.3.
+//! needs. The matrices are those of Lavin and Gray (2015, section 4.3), for the points of interpolation
+//! 0, p, -p, q, -q and infinity of `Value`.
+
+use std::marker::PhantomData;
+
+use super::value::{LANES, Lane, Value, ZERO, load, stored};
 
 /// Outputs of a tile along one side.
 pub const TILE: usize = 4;
@@ -10,12 +15,6 @@ pub const TILE: usize = 4;
 pub const PATCH: usize = 6;
 /// Numbers of a tile's transform.
 pub const POINTS: usize = PATCH * PATCH;
-/// Channels handled at once: two vector registers. Channel counts must be multiples.
-pub const LANES: usize = 16;
-
-type Lane = [f32; LANES];
-const ZERO: Lane = [0.0; LANES];
-
 /// Sizes of a map and how tiles cover it; tiles may reach over the right and lower border.
 #[derive(Debug, Clone, Copy)]
 pub struct Map {
@@ -26,16 +25,19 @@ pub struct Map {
 
 impl Map {
     /// Tiles down.
+    #[inline(always)]
     pub fn rows(self) -> usize {
         self.height.div_ceil(TILE)
     }
 
     /// Tiles across.
+    #[inline(always)]
     pub fn columns(self) -> usize {
         self.width.div_ceil(TILE)
     }
 
     /// Tiles of one picture.
+    #[inline(always)]
     pub fn tiles(self) -> usize {
         self.rows() * self.columns()
     }
@@ -45,11 +47,20 @@ impl Map {
         self.height * self.width * self.channels
     }
 
+    /// The pixel where a tile with its margin begins.
+    #[inline(always)]
+    fn corner(self, tile: usize, margin: isize) -> (isize, isize) {
+        let (row, column) = (tile / self.columns(), tile % self.columns());
+        ((row * TILE) as isize - margin, (column * TILE) as isize - margin)
+    }
+
     /// The offset of pixel (y, x), when it is on the map.
+    #[inline(always)]
     fn at(self, y: isize, x: isize) -> Option<usize> {
-        let inside =
-            (0..self.height as isize).contains(&y) && (0..self.width as isize).contains(&x);
-        inside.then(|| (y as usize * self.width + x as usize) * self.channels)
+        if y < 0 || x < 0 || y >= self.height as isize || x >= self.width as isize {
+            return None;
+        }
+        Some((y as usize * self.width + x as usize) * self.channels)
     }
 }
 
@@ -59,15 +70,22 @@ trait Transform<const I: usize, const O: usize> {
 }
 
 macro_rules! transform {
-    ($(#[$meta:meta])* $name:ident: $inputs:literal -> $outputs:literal, |$v:ident| $rows:expr) => {
+    (
+        $(#[$meta:meta])* $name:ident: $inputs:literal -> $outputs:literal,
+        |$v:ident, $p:ident, $q:ident| $rows:expr
+    ) => {
         $(#[$meta])*
-        struct $name;
-        impl Transform<$inputs, $outputs> for $name {
+        struct $name<T>(PhantomData<T>);
+        impl<T: Value> Transform<$inputs, $outputs> for $name<T> {
             #[inline(always)]
             fn apply(values: &[Lane; $inputs]) -> [Lane; $outputs] {
+                let ($p, $q) = (T::P, T::Q);
                 let mut out = [ZERO; $outputs];
                 for lane in 0..LANES {
-                    let $v: [f32; $inputs] = std::array::from_fn(|i| values[i][lane]);
+                    let mut $v = [0.0_f32; $inputs];
+                    for (value, lanes) in $v.iter_mut().zip(values) {
+                        *value = lanes[lane];
+                    }
                     let rows: [f32; $outputs] = $rows;
                     for (out, row) in out.iter_mut().zip(rows) {
                         out[lane] = row;
@@ -81,60 +99,81 @@ macro_rules! transform {
 
 transform!(
     /// B': a patch of inputs to the points.
-    Input: 6 -> 6, |d| [
-        4.0 * d[0] - 5.0 * d[2] + d[4],
-        d[3] + d[4] - 4.0 * (d[1] + d[2]),
-        d[4] - d[3] + 4.0 * (d[1] - d[2]),
-        d[4] - d[2] + 2.0 * (d[3] - d[1]),
-        d[4] - d[2] - 2.0 * (d[3] - d[1]),
-        4.0 * d[1] - 5.0 * d[3] + d[5],
-    ]
+    Input: 6 -> 6, |d, p, q| {
+        let (pp, qq) = (p * p, q * q);
+        let (even_p, odd_p) = (d[4] - qq * d[2], p * (d[3] - qq * d[1]));
+        let (even_q, odd_q) = (d[4] - pp * d[2], q * (d[3] - pp * d[1]));
+        [
+            pp * qq * d[0] - (pp + qq) * d[2] + d[4],
+            even_p + odd_p,
+            even_p - odd_p,
+            even_q + odd_q,
+            even_q - odd_q,
+            pp * qq * d[1] - (pp + qq) * d[3] + d[5],
+        ]
+    }
 );
 transform!(
     /// B: the gradient of the points to that of the patch.
-    InputGradient: 6 -> 6, |v| [
-        4.0 * v[0],
-        4.0 * (v[2] - v[1] + v[5]) + 2.0 * (v[4] - v[3]),
-        -5.0 * v[0] - 4.0 * (v[1] + v[2]) - v[3] - v[4],
-        v[1] - v[2] + 2.0 * (v[3] - v[4]) - 5.0 * v[5],
-        v[0] + v[1] + v[2] + v[3] + v[4],
-        v[5],
-    ]
+    InputGradient: 6 -> 6, |v, p, q| {
+        let (pp, qq) = (p * p, q * q);
+        let (even_p, odd_p) = (v[1] + v[2], p * (v[1] - v[2]));
+        let (even_q, odd_q) = (v[3] + v[4], q * (v[3] - v[4]));
+        [
+            pp * qq * v[0],
+            pp * qq * v[5] - qq * odd_p - pp * odd_q,
+            -(pp + qq) * v[0] - qq * even_p - pp * even_q,
+            odd_p + odd_q - (pp + qq) * v[5],
+            v[0] + even_p + even_q,
+            v[5],
+        ]
+    }
 );
 transform!(
     /// A': the points to the outputs of a tile.
-    Output: 6 -> 4, |m| [
-        m[0] + (m[1] + m[2]) + (m[3] + m[4]),
-        (m[1] - m[2]) + 2.0 * (m[3] - m[4]),
-        (m[1] + m[2]) + 4.0 * (m[3] + m[4]),
-        (m[1] - m[2]) + 8.0 * (m[3] - m[4]) + m[5],
-    ]
+    Output: 6 -> 4, |m, p, q| {
+        let (pp, qq) = (p * p, q * q);
+        let (even_p, odd_p) = (m[1] + m[2], p * (m[1] - m[2]));
+        let (even_q, odd_q) = (m[3] + m[4], q * (m[3] - m[4]));
+        [
+            m[0] + even_p + even_q,
+            odd_p + odd_q,
+            pp * even_p + qq * even_q,
+            pp * odd_p + qq * odd_q + m[5],
+        ]
+    }
 );
 transform!(
     /// A: the gradient of a tile's outputs to that of the points.
-    OutputGradient: 4 -> 6, |y| [
-        y[0],
-        (y[0] + y[2]) + (y[1] + y[3]),
-        (y[0] + y[2]) - (y[1] + y[3]),
-        (y[0] + 4.0 * y[2]) + 2.0 * (y[1] + 4.0 * y[3]),
-        (y[0] + 4.0 * y[2]) - 2.0 * (y[1] + 4.0 * y[3]),
-        y[3],
-    ]
+    OutputGradient: 4 -> 6, |y, p, q| {
+        let (pp, qq) = (p * p, q * q);
+        let (even_p, odd_p) = (y[0] + pp * y[2], p * (y[1] + pp * y[3]));
+        let (even_q, odd_q) = (y[0] + qq * y[2], q * (y[1] + qq * y[3]));
+        [y[0], even_p + odd_p, even_p - odd_p, even_q + odd_q, even_q - odd_q, y[3]]
+    }
 );
 
-/// Down the columns, then along the rows.
-#[inline(always)]
-fn square<T: Transform<I, O>, const I: usize, const O: usize>(
-    values: &[[Lane; I]; I],
-) -> [[Lane; O]; O] {
-    let tall: [[Lane; O]; I] =
-        std::array::from_fn(|column| T::apply(&std::array::from_fn(|row| values[row][column])));
-    std::array::from_fn(|row| T::apply(&std::array::from_fn(|column| tall[column][row])))
-}
-
-#[inline(always)]
-fn load(values: &[f32], at: usize) -> Lane {
-    values.get(at..).and_then(|values| values.first_chunk()).copied().unwrap_or(ZERO)
+/// A transform of a square of `$inputs` x `$inputs` lanes, `$lane` of each row and column: down the
+/// columns, then along the rows. A macro, since closures would be compiled without the processor's
+/// wide vectors.
+macro_rules! square {
+    ($matrix:ident: $inputs:ident -> $outputs:ident, |$row:ident, $column:ident| $lane:expr) => {{
+        let mut tall = [[ZERO; $inputs]; $outputs];
+        for $column in 0..$inputs {
+            let mut down = [ZERO; $inputs];
+            for ($row, lane) in down.iter_mut().enumerate() {
+                *lane = $lane;
+            }
+            for (row, lane) in $matrix::apply(&down).into_iter().enumerate() {
+                tall[row][$column] = lane;
+            }
+        }
+        let mut out = [[ZERO; $outputs]; $outputs];
+        for (out, row) in out.iter_mut().zip(&tall) {
+            *out = $matrix::apply(row);
+        }
+        out
+    }};
 }
 
 /// Where the transforms of one picture's tiles stand among those of a chunk.
@@ -148,52 +187,40 @@ pub struct Place {
 
 /// A chunk of transforms that several threads fill, each its own tiles.
 #[derive(Debug, Clone, Copy)]
-pub struct Points(pub *mut f32, pub usize);
+pub struct Points<T>(pub *mut T, pub usize);
 // SAFETY: the threads write disjoint tiles, see `write`.
-unsafe impl Send for Points {}
+unsafe impl<T: Value> Send for Points<T> {}
 // SAFETY: as above.
-unsafe impl Sync for Points {}
+unsafe impl<T: Value> Sync for Points<T> {}
 
-impl Points {
+impl<T: Value> Points<T> {
     /// # Safety
     /// `at + LANES` is within the memory, and no other thread touches these numbers.
     #[inline(always)]
     unsafe fn write(self, at: usize, lane: &Lane) {
         debug_assert!(at + LANES <= self.1);
         // SAFETY: as the caller promises.
-        unsafe { std::ptr::copy_nonoverlapping(lane.as_ptr(), self.0.add(at), LANES) }
+        unsafe { self.0.add(at).cast::<[T; LANES]>().write_unaligned(stored(lane)) }
     }
 }
 
-/// The square of pixels from (y, x) on, zero beyond the map.
 #[inline(always)]
-fn gather<const S: usize>(
-    picture: &[f32],
-    map: Map,
-    (y, x): (isize, isize),
-    c: usize,
-) -> [[Lane; S]; S] {
-    std::array::from_fn(|i| {
-        std::array::from_fn(|j| match map.at(y + i as isize, x + j as isize) {
-            Some(at) => load(picture, at + c),
-            None => ZERO,
-        })
-    })
-}
-
-#[inline(always)]
-fn to_points<T: Transform<S, PATCH>, const S: usize>(
-    picture: &[f32],
+fn to_points<M: Transform<S, PATCH>, T: Value, const S: usize>(
+    picture: &[T],
     map: Map,
     margin: isize,
-    points: Points,
+    points: Points<T>,
     place: Place,
 ) {
     for tile in 0..map.tiles() {
-        let corner = |index: usize| (index * TILE) as isize - margin;
-        let corner = (corner(tile / map.columns()), corner(tile % map.columns()));
+        let (y, x) = map.corner(tile, margin);
         for c in (0..map.channels).step_by(LANES) {
-            let transformed = square::<T, S, PATCH>(&gather::<S>(picture, map, corner, c));
+            let transformed = square!(M: S -> PATCH, |row, column| {
+                match map.at(y + row as isize, x + column as isize) {
+                    Some(at) => load(picture, at + c),
+                    None => ZERO,
+                }
+            });
             for (point, lane) in transformed.iter().flatten().enumerate() {
                 let at = (point * place.tiles + place.first + tile) * map.channels + c;
                 // SAFETY: point < 36 and tile is the picture's own, so this is within
@@ -204,39 +231,45 @@ fn to_points<T: Transform<S, PATCH>, const S: usize>(
     }
 }
 
+/// To pixels of outputs, or, added up where patches overlap, of inputs.
 #[inline(always)]
-fn from_points<T: Transform<PATCH, S>, const S: usize>(
-    points: &[f32],
+fn from_points<M: Transform<PATCH, S>, T: Value, U: Value, const S: usize>(
+    points: &[T],
     place: Place,
     map: Map,
     margin: isize,
-    picture: &mut [f32],
+    picture: &mut [U],
 ) {
     for tile in 0..map.tiles() {
-        let corner = |index: usize| (index * TILE) as isize - margin;
-        let (y, x) = (corner(tile / map.columns()), corner(tile % map.columns()));
+        let (y, x) = map.corner(tile, margin);
         for c in (0..map.channels).step_by(LANES) {
-            let at = |point: usize| (point * place.tiles + place.first + tile) * map.channels + c;
-            let values =
-                std::array::from_fn(|i| std::array::from_fn(|j| load(points, at(i * PATCH + j))));
-            let pixels = square::<T, PATCH, S>(&values);
+            let pixels = square!(M: PATCH -> S, |row, column| {
+                let point = row * PATCH + column;
+                load(points, (point * place.tiles + place.first + tile) * map.channels + c)
+            });
             for (i, row) in pixels.iter().enumerate() {
                 for (j, lane) in row.iter().enumerate() {
                     if let Some(at) = map.at(y + i as isize, x + j as isize) {
                         let target = &mut picture[at + c..at + c + LANES];
-                        // Patches overlap, tiles of outputs do not.
-                        if S == TILE {
-                            target.copy_from_slice(lane);
-                        } else {
-                            target
-                                .iter_mut()
-                                .zip(lane)
-                                .for_each(|(target, value)| *target += value);
+                        for (target, value) in target.iter_mut().zip(lane) {
+                            // Patches overlap, tiles of outputs do not.
+                            let before = if S == TILE { 0.0 } else { target.wide() };
+                            *target = U::narrow(before + value);
                         }
                     }
                 }
             }
         }
+    }
+}
+
+/// Patches are added up in f32 and rounded once.
+#[inline(always)]
+fn add_patches<T: Value>(points: &[T], place: Place, map: Map, picture: &mut [T]) {
+    let mut sums = vec![0.0_f32; map.len()];
+    from_points::<InputGradient<T>, T, f32, PATCH>(points, place, map, 1, &mut sums);
+    for (pixel, sum) in picture.iter_mut().zip(sums) {
+        *pixel = T::narrow(sum);
     }
 }
 
@@ -249,16 +282,24 @@ pub fn has_wide_vectors() -> bool {
     true
 }
 
-/// Compiles a function for the baseline and for AVX2 with FMA; the processor decides.
+/// Compiles a function for the baseline, for AVX2 with FMA and for AVX-512; the processor decides.
 macro_rules! wide {
     ($(#[$meta:meta])* fn $name:ident($($arg:ident: $ty:ty),* $(,)?) = $body:expr) => {
         $(#[$meta])*
-        pub fn $name($($arg: $ty),*) {
+        pub fn $name<T: Value>($($arg: $ty),*) {
             #[cfg(target_arch = "x86_64")]
             {
                 #[target_feature(enable = "avx2,fma")]
-                fn wide($($arg: $ty),*) {
+                fn wide<T: Value>($($arg: $ty),*) {
                     $body
+                }
+                #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq")]
+                fn widest<T: Value>($($arg: $ty),*) {
+                    $body
+                }
+                if has_widest_vectors() {
+                    // SAFETY: the processor has just said that it has them.
+                    return unsafe { widest($($arg),*) };
                 }
                 if has_wide_vectors() {
                     // SAFETY: the processor has just said that it has AVX2 and FMA.
@@ -270,23 +311,31 @@ macro_rules! wide {
     };
 }
 
+#[cfg(target_arch = "x86_64")]
+fn has_widest_vectors() -> bool {
+    std::arch::is_x86_feature_detected!("avx512f")
+        && std::arch::is_x86_feature_detected!("avx512bw")
+        && std::arch::is_x86_feature_detected!("avx512vl")
+        && std::arch::is_x86_feature_detected!("avx512dq")
+}
+
 wide!(
     /// V = B'dB for every tile of one picture of inputs.
-    fn input_to_points(picture: &[f32], map: Map, points: Points, place: Place) =
-        to_points::<Input, PATCH>(picture, map, 1, points, place)
+    fn input_to_points(picture: &[T], map: Map, points: Points<T>, place: Place) =
+        to_points::<Input<T>, T, PATCH>(picture, map, 1, points, place)
 );
 wide!(
     /// dM = A dY A' for every tile of one picture of output gradients.
-    fn gradient_to_points(picture: &[f32], map: Map, points: Points, place: Place) =
-        to_points::<OutputGradient, TILE>(picture, map, 0, points, place)
+    fn gradient_to_points(picture: &[T], map: Map, points: Points<T>, place: Place) =
+        to_points::<OutputGradient<T>, T, TILE>(picture, map, 0, points, place)
 );
 wide!(
     /// Y = A'MA for one picture of outputs.
-    fn points_to_output(points: &[f32], place: Place, map: Map, picture: &mut [f32]) =
-        from_points::<Output, TILE>(points, place, map, 0, picture)
+    fn points_to_output(points: &[T], place: Place, map: Map, picture: &mut [T]) =
+        from_points::<Output<T>, T, T, TILE>(points, place, map, 0, picture)
 );
 wide!(
-    /// dX = B dV B', added up where patches overlap, to one picture that starts at zero.
-    fn points_to_gradient(points: &[f32], place: Place, map: Map, picture: &mut [f32]) =
-        from_points::<InputGradient, PATCH>(points, place, map, 1, picture)
+    /// dX = B dV B', added up where patches overlap, to one picture.
+    fn points_to_gradient(points: &[T], place: Place, map: Map, picture: &mut [T]) =
+        add_patches(points, place, map, picture)
 );
