@@ -47,7 +47,10 @@ fn compile_csrc() {
         .include(include.join("torch/csrc/api/include"))
         .include("csrc/gloo_headers")
         .define("USE_C10D_GLOO", None)
-        .files(["csrc/caching_allocator.cpp", "csrc/custom_conv.cpp", "csrc/gradient.cpp"])
+        .files(
+            ["caching_allocator", "custom_conv", "fused_conv", "gradient"]
+                .map(|name| format!("csrc/{name}.cpp")),
+        )
         .files(
             ["group", "nccl", "gather", "sync_batch_norm", "reducer"]
                 .map(|name| format!("csrc/distributed/{name}.cpp")),

@@ -9,7 +9,7 @@ use crate::distributed::{ProcessGroup, described};
 use crate::error::{Error, Result};
 use crate::loader::Batch;
 use crate::memory_cache;
-use crate::nn::{Loss, MemoryBank, Nnclr, NnclrOptions};
+use crate::nn::{Folded, Loss, MemoryBank, Nnclr, NnclrOptions};
 use crate::optim::{Optimizer, Rule};
 use crate::pixels;
 use crate::ranks::{Company, Ranks, RanksOptions, Word};
@@ -74,8 +74,8 @@ pub struct Session {
     pub bank: MemoryBank,
     optimizer: Optimizer,
     options: SessionOptions,
-    /// Whether the last batch was embedded, not trained on.
-    embedding: bool,
+    /// The backbone for embedding; none while it is trained or otherwise changed.
+    folded: Option<Folded>,
 }
 
 impl Session {
@@ -97,12 +97,13 @@ impl Session {
             options.weight_decay,
             options.exclude_norms,
         )?;
-        Ok(Self { company: Company::Alone, model, bank, optimizer, options, embedding: false })
+        Ok(Self { company: Company::Alone, model, bank, optimizer, options, folded: None })
     }
 
     /// From now on each step is one with the other ranks. Everyone takes rank 0's weights,
     /// statistics, optimizer state and bank.
     pub fn join(&mut self, group: &ProcessGroup, options: RanksOptions) -> Result<()> {
+        self.end_embedding();
         let tensors = checkpoint::named(&self.model, &self.optimizer, &self.bank)?;
         group.agree("joining", &described(&tensors))?;
         // The bank's bookkeeping is made of copies, taken over below; all else is shared.
@@ -134,7 +135,7 @@ impl Session {
         if batch.views.len() != 2 {
             return Err(Error::shape("batch", format!("{} views", batch.views.len()), "2 views"));
         }
-        self.turn_to(false);
+        self.end_embedding();
         let samples: Vec<i64> = batch.indices.iter().map(|&index| i64::from(index)).collect();
         let labels: Option<Vec<i64>> =
             batch.labels.as_ref().map(|labels| labels.iter().map(|&l| i64::from(l)).collect());
@@ -154,12 +155,27 @@ impl Session {
         if batch.indices.is_empty() {
             return Ok(Vec::new());
         }
-        self.turn_to(true);
+        let input = self.input(batch, 0)?;
+        let folded = match self.folded.take() {
+            Some(folded) => folded,
+            None => {
+                // The blocks of training, of other sizes, would lie idle.
+                memory_cache::empty();
+                Folded::new(&self.model.backbone, self.options.precision.activations())?
+            }
+        };
+        let folded = self.folded.insert(folded);
         tch::no_grad(|| {
-            let features = self.model.backbone.forward(&self.input(batch, 0)?, false)?;
+            let features = folded.forward(&input)?;
             let features = features.f_to_kind(Kind::Float)?.f_to_device(Device::Cpu)?;
             Ok(Vec::<f32>::try_from(&features.f_contiguous()?.f_view([-1])?)?)
         })
+    }
+
+    /// Starts the backbone from a weight file; returns the names it had no place for.
+    pub fn import_backbone(&mut self, path: &Path) -> Result<Vec<String>> {
+        self.end_embedding();
+        checkpoint::import_backbone(path, &self.model)
     }
 
     /// Where the tensors live.
@@ -179,14 +195,14 @@ impl Session {
 
     /// Takes a checkpoint over and returns its metadata.
     pub fn load(&mut self, path: &Path) -> Result<String> {
+        self.end_embedding();
         checkpoint::load(path, &self.model, &self.optimizer, &mut self.bank)
     }
 
-    /// Training and embedding ask for blocks of other sizes: those of one would lie idle in the other.
-    fn turn_to(&mut self, embedding: bool) {
-        if self.embedding != embedding {
+    /// Forgets the folded backbone, since its weights are about to change, and the blocks it used.
+    fn end_embedding(&mut self) {
+        if self.folded.take().is_some() {
             memory_cache::empty();
-            self.embedding = embedding;
         }
     }
 

@@ -346,9 +346,7 @@ impl Session {
         path: String,
     ) -> napi::Result<Object<'env>> {
         let path = PathBuf::from(path);
-        let job = move |session: &mut session::Session| {
-            checkpoint::import_backbone(&path, &session.model)
-        };
+        let job = move |session: &mut session::Session| session.import_backbone(&path);
         self.queue(env, "importing", job, |_, names| Ok(names))
     }
 

@@ -15,9 +15,9 @@ use crate::error::{Error, Result};
 /// `nn.Conv2d` without bias.
 #[derive(Debug)]
 pub struct Conv {
-    weight: Tensor,
-    stride: i64,
-    padding: i64,
+    pub(super) weight: Tensor,
+    pub(super) stride: i64,
+    pub(super) padding: i64,
 }
 
 impl Conv {
@@ -118,6 +118,14 @@ impl BatchNorm {
             }
         }
         views.iter().map(|x| self.forward_alone(x, train)).collect()
+    }
+
+    /// What evaluation does, a channel: y = scale x + shift.
+    pub(super) fn scale_and_shift(&self) -> Result<(Tensor, Tensor)> {
+        let deviation = self.running_var.f_add_scalar(EPSILON)?.f_sqrt()?;
+        let scale = self.weight.f_div(&deviation)?;
+        let shift = self.bias.f_sub(&self.running_mean.f_mul(&scale)?)?;
+        Ok((scale, shift))
     }
 
     fn forward_alone(&self, x: &Tensor, train: bool) -> Result<Tensor> {

@@ -2,6 +2,8 @@
 
 mod callback;
 mod custom_conv;
+mod folded;
+mod fused_conv;
 pub(crate) mod gradient;
 pub mod head;
 pub mod layers;
@@ -17,6 +19,7 @@ mod strided;
 pub(crate) mod threads;
 mod winograd;
 
+pub use folded::Folded;
 pub use head::Head;
 pub use memory_bank::{MemoryBank, Neighbours};
 pub use nnclr::{Nnclr, NnclrOptions};

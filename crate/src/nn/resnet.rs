@@ -76,9 +76,9 @@ impl FromStr for Stem {
 
 /// Convolutions with batch norms, and the shortcut around them.
 #[derive(Debug)]
-struct Block {
-    layers: Vec<(Conv, BatchNorm)>,
-    downsample: Option<(Conv, BatchNorm)>,
+pub(super) struct Block {
+    pub(super) layers: Vec<(Conv, BatchNorm)>,
+    pub(super) downsample: Option<(Conv, BatchNorm)>,
 }
 
 impl Block {
@@ -131,10 +131,10 @@ impl Block {
 /// The backbone: pictures `[N, 3, H, W]` to features `[N, feature_dim]`.
 #[derive(Debug)]
 pub struct ResNet {
-    conv1: Conv,
-    bn1: BatchNorm,
-    pool: bool,
-    blocks: Vec<Block>,
+    pub(super) conv1: Conv,
+    pub(super) bn1: BatchNorm,
+    pub(super) pool: bool,
+    pub(super) blocks: Vec<Block>,
     /// Length of the feature vector.
     pub feature_dim: i64,
 }

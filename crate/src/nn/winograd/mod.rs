@@ -1,5 +1,5 @@
-//! 3x3 convolutions of stride 1 in f32 and bf16 by Winograd's minimal filtering, F(4x4, 3x3) (Lavin and Gray
-//! 2015): 36 products for 16 outputs where the plain sum needs 144. The result is that of the
+//! 3x3 convolutions of stride 1 in f32 and bf16 by Winograd's minimal filtering, F(4x4, 3x3) (Lavin and
+//! Gray 2015): 36 products for 16 outputs where the plain sum needs 144. The result is that of the
 //! convolution but for rounding; tests hold it to 1e-5 of the greatest value in f32 and, in bf16, whose
 //! products round the transforms to 8 bits, to a fiftieth of the values' spread.
 //!
@@ -20,14 +20,14 @@ use super::threads;
 use crate::device::has_fast_bf16;
 use crate::error::Result;
 use transform::{
-    Map, POINTS, Place, Points, gradient_to_points, has_wide_vectors, input_to_points,
+    Finish, Map, POINTS, Place, Points, gradient_to_points, has_wide_vectors, input_to_points,
     points_to_gradient, points_to_output,
 };
 use value::{LANES, Value};
 
-/// Bytes of transforms in work at a time: they should stay in cache between their making and their
-/// product.
-const CHUNK_BYTES: usize = 4 << 20;
+/// Bytes of transforms in work at a time, a thread: they should stay in cache between their making and
+/// their product.
+const CHUNK_BYTES: usize = 2 << 20;
 /// With fewer tiles, transforming the kernel costs more than its products save (docs/log.md).
 const LEAST_TILES: usize = 64;
 /// On smaller maps most of a tile lies beyond the border.
@@ -46,7 +46,27 @@ pub fn conv3x3(x: &Tensor, weight: &Tensor) -> Result<Option<Tensor>> {
     apply(x, weight).map(Some)
 }
 
-fn applies(x: &Tensor, weight: &Tensor) -> bool {
+/// The same where `applies` holds, with bias, shortcut and ReLU, for what nobody differentiates.
+pub fn fused(x: &Tensor, weight: &Tensor, after: &After<'_>) -> Result<Tensor> {
+    match x.kind() {
+        Kind::Float => forward::<f32>(x, weight, after),
+        _ => forward::<i16>(x, weight, after),
+    }
+}
+
+/// What is done to the result where it is written.
+#[derive(Debug, Default)]
+pub struct After<'a> {
+    /// One f32 a channel, added.
+    pub bias: Option<&'a Tensor>,
+    /// Of the result's shape and dtype, added.
+    pub shortcut: Option<&'a Tensor>,
+    /// Negative sums become 0.
+    pub relu: bool,
+}
+
+/// Whether it is faster than the library.
+pub fn applies(x: &Tensor, weight: &Tensor) -> bool {
     let (size, kernel) = (x.size(), weight.size());
     let [_, channels, height, width] = size[..] else { return false };
     let map = Map { height: height as usize, width: width as usize, channels: channels as usize };
@@ -81,7 +101,8 @@ impl<T: Value> Plan<T> {
         let map = |channels: usize| Map { height: size[2], width: size[3], channels };
         let (inputs, outputs) = (map(size[1]), map(weight.size()[0] as usize));
         let numbers = POINTS * inputs.tiles() * (inputs.channels + outputs.channels);
-        let chunk = (CHUNK_BYTES / (numbers * size_of::<T>())).clamp(1, size[0].max(1));
+        let bytes = CHUNK_BYTES * tch::get_num_threads().max(1) as usize;
+        let chunk = (bytes / (numbers * size_of::<T>())).clamp(1, size[0].max(1));
         Self { pictures: size[0], inputs, outputs, chunk, value: PhantomData }
     }
 
@@ -134,20 +155,21 @@ fn transform<T: Value>(
     })
 }
 
-/// Points to the pictures `first..first + count` that they belong to, by all threads.
+/// Points to the pictures `first..first + count` that they belong to, by all threads; `each` is told the
+/// picture's number.
 fn restore<T: Value>(
     points: &Tensor,
     map: Map,
     pictures: &mut [T],
     (first, count): (usize, usize),
-    each: impl Fn(&[T], Place, Map, &mut [T]) + Sync,
+    each: impl Fn(&[T], Place, Map, &mut [T], usize) + Sync,
 ) -> Result<()> {
     let tiles = points.size()[1] as usize;
     let values = slice_of(points)?;
     let pictures = &mut pictures[first * map.len()..(first + count) * map.len()];
     threads::install(|| {
         pictures.par_chunks_mut(map.len()).enumerate().for_each(|(index, picture)| {
-            each(values, Place { first: index * map.tiles(), tiles }, map, picture);
+            each(values, Place { first: index * map.tiles(), tiles }, map, picture, first + index);
         });
     })
 }
@@ -186,23 +208,35 @@ fn kernel_matrix<T: Value>() -> Result<Tensor> {
 
 struct Winograd<T>(PhantomData<T>);
 
+fn forward<T: Value>(x: &Tensor, weight: &Tensor, after: &After<'_>) -> Result<Tensor> {
+    let plan = Plan::<T>::new(x, weight);
+    let (x, kernel) = (rows(x)?, kernel_points::<T>(weight)?.f_to_kind(T::STORED)?);
+    let kernel = kernel.f_transpose(1, 2)?;
+    let shortcut = after.shortcut.map(rows).transpose()?;
+    let shortcut = shortcut.as_ref().map(slice_of::<T>).transpose()?;
+    let bias = after.bias.map(slice_of::<f32>).transpose()?;
+    let mut y = plan.values(plan.outputs)?;
+    let (values, target) = (slice_of::<T>(&x)?, slice_of_mut::<T>(&mut y)?);
+    let (all_v, all_m) =
+        (plan.points(plan.chunk, plan.inputs)?, plan.points(plan.chunk, plan.outputs)?);
+    let (size, relu) = (plan.outputs.len(), after.relu);
+    for chunk in plan.chunks() {
+        let mut v = plan.part(&all_v, chunk.1, plan.inputs)?;
+        let m = plan.part(&all_m, chunk.1, plan.outputs)?;
+        transform(values, plan.inputs, chunk, &mut v, input_to_points)?;
+        let m = v.f_bmm_out(&m, &kernel)?;
+        restore(&m, plan.outputs, target, chunk, |points, place, map, picture, index| {
+            let shortcut = shortcut.map(|values| &values[index * size..][..size]);
+            let finish = Finish { bias, shortcut, relu };
+            points_to_output(points, place, map, picture, finish);
+        })?;
+    }
+    Ok(y.f_permute([0, 3, 1, 2])?)
+}
+
 impl<T: Value> CustomConv for Winograd<T> {
     fn forward(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
-        let plan = Plan::<T>::new(x, weight);
-        let (x, kernel) = (rows(x)?, kernel_points::<T>(weight)?.f_to_kind(T::STORED)?);
-        let kernel = kernel.f_transpose(1, 2)?;
-        let mut y = plan.values(plan.outputs)?;
-        let (values, target) = (slice_of::<T>(&x)?, slice_of_mut::<T>(&mut y)?);
-        let (all_v, all_m) =
-            (plan.points(plan.chunk, plan.inputs)?, plan.points(plan.chunk, plan.outputs)?);
-        for chunk in plan.chunks() {
-            let mut v = plan.part(&all_v, chunk.1, plan.inputs)?;
-            let m = plan.part(&all_m, chunk.1, plan.outputs)?;
-            transform(values, plan.inputs, chunk, &mut v, input_to_points)?;
-            let m = v.f_bmm_out(&m, &kernel)?;
-            restore(&m, plan.outputs, target, chunk, points_to_output)?;
-        }
-        Ok(y.f_permute([0, 3, 1, 2])?)
+        forward::<T>(x, weight, &After::default())
     }
 
     fn backward(
@@ -236,7 +270,9 @@ impl<T: Value> CustomConv for Winograd<T> {
                 // Of the same shape as V, which is done with.
                 let dv = dm.f_bmm_out(&v, &kernel)?;
                 let target = slice_of_mut::<T>(dx)?;
-                restore(&dv, plan.inputs, target, chunk, points_to_gradient)?;
+                restore(&dv, plan.inputs, target, chunk, |points, place, map, picture, _| {
+                    points_to_gradient(points, place, map, picture);
+                })?;
             }
         }
         let dx = dx.map(|dx| dx.f_permute([0, 3, 1, 2])).transpose()?;

@@ -231,6 +231,43 @@ fn to_points<M: Transform<S, PATCH>, T: Value, const S: usize>(
     }
 }
 
+/// What becomes of an output before it is written.
+#[derive(Debug, Clone, Copy)]
+pub struct Finish<'a, T> {
+    /// Added to each channel.
+    pub bias: Option<&'a [f32]>,
+    /// Added: the picture's numbers `[H, W, C]`.
+    pub shortcut: Option<&'a [T]>,
+    /// Negative sums become 0.
+    pub relu: bool,
+}
+
+impl<T: Value> Finish<'_, T> {
+    /// Nothing.
+    pub const NONE: Self = Self { bias: None, shortcut: None, relu: false };
+
+    /// The lane of channels `c..` at offset `at`.
+    #[inline(always)]
+    fn apply(self, lane: &mut Lane, at: usize, c: usize) {
+        if let Some(bias) = self.bias {
+            for (value, bias) in lane.iter_mut().zip(&bias[c..c + LANES]) {
+                *value += bias;
+            }
+        }
+        if let Some(shortcut) = self.shortcut {
+            for (value, other) in lane.iter_mut().zip(&shortcut[at..at + LANES]) {
+                *value += other.wide();
+            }
+        }
+        if self.relu {
+            for value in lane {
+                // What is no number stays none.
+                *value = if *value < 0.0 { 0.0 } else { *value };
+            }
+        }
+    }
+}
+
 /// To pixels of outputs, or, added up where patches overlap, of inputs.
 #[inline(always)]
 fn from_points<M: Transform<PATCH, S>, T: Value, U: Value, const S: usize>(
@@ -239,6 +276,7 @@ fn from_points<M: Transform<PATCH, S>, T: Value, U: Value, const S: usize>(
     map: Map,
     margin: isize,
     picture: &mut [U],
+    finish: Finish<'_, T>,
 ) {
     for tile in 0..map.tiles() {
         let (y, x) = map.corner(tile, margin);
@@ -250,8 +288,10 @@ fn from_points<M: Transform<PATCH, S>, T: Value, U: Value, const S: usize>(
             for (i, row) in pixels.iter().enumerate() {
                 for (j, lane) in row.iter().enumerate() {
                     if let Some(at) = map.at(y + i as isize, x + j as isize) {
+                        let mut lane = *lane;
+                        finish.apply(&mut lane, at + c, c);
                         let target = &mut picture[at + c..at + c + LANES];
-                        for (target, value) in target.iter_mut().zip(lane) {
+                        for (target, value) in target.iter_mut().zip(&lane) {
                             // Patches overlap, tiles of outputs do not.
                             let before = if S == TILE { 0.0 } else { target.wide() };
                             *target = U::narrow(before + value);
@@ -267,7 +307,7 @@ fn from_points<M: Transform<PATCH, S>, T: Value, U: Value, const S: usize>(
 #[inline(always)]
 fn add_patches<T: Value>(points: &[T], place: Place, map: Map, picture: &mut [T]) {
     let mut sums = vec![0.0_f32; map.len()];
-    from_points::<InputGradient<T>, T, f32, PATCH>(points, place, map, 1, &mut sums);
+    from_points::<InputGradient<T>, T, f32, PATCH>(points, place, map, 1, &mut sums, Finish::NONE);
     for (pixel, sum) in picture.iter_mut().zip(sums) {
         *pixel = T::narrow(sum);
     }
@@ -330,9 +370,14 @@ wide!(
         to_points::<OutputGradient<T>, T, TILE>(picture, map, 0, points, place)
 );
 wide!(
-    /// Y = A'MA for one picture of outputs.
-    fn points_to_output(points: &[T], place: Place, map: Map, picture: &mut [T]) =
-        from_points::<Output<T>, T, T, TILE>(points, place, map, 0, picture)
+    /// Y = A'MA for one picture of outputs, and what `finish` makes of it.
+    fn points_to_output(
+        points: &[T],
+        place: Place,
+        map: Map,
+        picture: &mut [T],
+        finish: Finish<'_, T>,
+    ) = from_points::<Output<T>, T, T, TILE>(points, place, map, 0, picture, finish)
 );
 wide!(
     /// dX = B dV B', added up where patches overlap, to one picture.
