@@ -322,7 +322,9 @@ fn a_batch_large_enough_for_the_fast_convolutions_gives_the_loss_and_gradients_o
         })
     });
     for (got, expected) in losses[0].iter().zip(&losses[1]) {
-        assert!((got - expected).abs() < 1e-5 * expected, "{losses:?}");
+        // Rounding alone, through a step of 0.05 and units whose ReLU it turns, makes 1.3e-5; a gradient
+        // a hundredth off would make about 4e-4.
+        assert!((got - expected).abs() < 5e-5 * expected, "{losses:?}");
     }
     assert!((losses[1][0] - losses[1][1]).abs() > 1e-3, "{losses:?}");
 }
