@@ -38,16 +38,15 @@ extern "C" Tensor* nnclr_fused_conv(const Tensor* x, const Tensor* weight, const
     const auto operation = find(shortcut ? "binary" : "");
     TORCH_CHECK(operation.has_value(), "this libtorch has no fused convolution");
     torch::jit::Stack stack;
-    const std::optional<std::string> unary = relu ? "relu" : "none";
+    const List padded(2, padding), strided(2, stride), dilated(2, 1);
+    const std::optional<std::string> nothing;
     if (shortcut) {
-      const std::optional<std::string> after =
-          relu ? std::optional<std::string>("relu") : std::nullopt;
-      torch::jit::push(stack, *x, *shortcut, *weight, *bias, List(2, padding), List(2, stride),
-                       List(2, 1), int64_t{1}, std::string("add"), std::optional<at::Scalar>(),
-                       after, Scalars(), std::optional<std::string>());
+      const auto unary = relu ? std::optional<std::string>("relu") : nothing;
+      torch::jit::push(stack, *x, *shortcut, *weight, *bias, padded, strided, dilated, int64_t{1},
+                       std::string("add"), std::optional<at::Scalar>(), unary, Scalars(), nothing);
     } else {
-      torch::jit::push(stack, *x, *weight, *bias, List(2, padding), List(2, stride), List(2, 1),
-                       int64_t{1}, *unary, Scalars(), std::optional<std::string>());
+      torch::jit::push(stack, *x, *weight, *bias, padded, strided, dilated, int64_t{1},
+                       std::string(relu ? "relu" : "none"), Scalars(), nothing);
     }
     operation->callBoxed(&stack);
     y = new Tensor(stack.back().toTensor());

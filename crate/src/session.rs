@@ -212,3 +212,83 @@ impl Session {
         Ok(pixels::input(batch, view, self.options.device)?.f_to_kind(kind)?)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nn::Stem;
+
+    fn session(seed: u64) -> Session {
+        let model = NnclrOptions {
+            arch: "resnet10".parse().unwrap(),
+            stem: Stem::Small,
+            projection_hidden: 8,
+            out: 8,
+            prediction_hidden: 8,
+        };
+        Session::new(SessionOptions {
+            model,
+            bank_size: 8,
+            bank_only_filled: false,
+            loss: Loss::NtXent,
+            temperature: 0.5,
+            rule: Rule::Sgd { momentum: 0.0, nesterov: false },
+            weight_decay: 0.0,
+            exclude_norms: false,
+            precision: Precision::F32,
+            device: Device::Cpu,
+            seed,
+        })
+        .unwrap()
+    }
+
+    fn batch() -> Batch {
+        let view =
+            |shift: usize| (0..4 * 32 * 32 * 3).map(|i| ((i + shift) * 7 % 251) as u8).collect();
+        let (views, indices) = (vec![view(0), view(5)], vec![0, 1, 2, 3]);
+        Batch { views, size: 32, indices, labels: None, bad: Vec::new() }
+    }
+
+    /// As evaluation without folding has it.
+    fn plain(session: &Session) -> Tensor {
+        let x = session.input(&batch(), 0).unwrap();
+        tch::no_grad(|| session.model.backbone.forward(&x, false)).unwrap().view([-1])
+    }
+
+    #[test]
+    fn features_follow_the_weights_through_steps_loads_and_imports() {
+        let folder = tempfile::tempdir().unwrap();
+        let [backbone, whole] = ["backbone", "whole"].map(|name| folder.path().join(name));
+        let other = session(2);
+        checkpoint::export_backbone(&backbone, &other.model, "{}").unwrap();
+        other.save(&whole, "{}").unwrap();
+        let mut session = session(1);
+        let mut before = Tensor::zeros([4 * 512], (Kind::Float, Device::Cpu));
+        let changes: [fn(&mut Session, &Path, &Path); 4] = [
+            |_, _, _| {},
+            |session, _, _| {
+                session.step(&batch(), 0.1, Positive::View, 1.0, Word::default()).unwrap();
+            },
+            |session, backbone, _| {
+                session.import_backbone(backbone).unwrap();
+            },
+            |session, _, whole| {
+                session.step(&batch(), 0.1, Positive::View, 1.0, Word::default()).unwrap();
+                session.embed(&batch()).unwrap();
+                session.load(whole).unwrap();
+            },
+        ];
+        for (place, change) in changes.into_iter().enumerate() {
+            change(&mut session, &backbone, &whole);
+            let features = Tensor::from_slice(&session.embed(&batch()).unwrap());
+            let expected = plain(&session);
+            let scale = expected.abs().max().double_value(&[]);
+            let apart = |other: &Tensor| (&features - other).abs().max().double_value(&[]);
+            assert!(apart(&expected) < 1e-5 * scale, "change {place}: {}", apart(&expected));
+            if place < 3 {
+                assert!(apart(&before) > 1e-3 * scale, "change {place} changed nothing");
+            }
+            before = features;
+        }
+    }
+}

@@ -59,15 +59,13 @@ impl FusedConv {
 
     /// `[N, C, H, W] -> [N, C', H', W']`; the shortcut has the shape of the result.
     pub fn forward(&self, x: &Tensor, shortcut: Option<&Tensor>, relu: bool) -> Result<Tensor> {
-        if self.stride == 1 && self.padding == 1 && winograd::applies(x, &self.weight) {
+        let is_3x3 = self.weight.size()[2] == 3;
+        if is_3x3 && self.stride == 1 && winograd::applies(x, &self.weight) {
             let after = After { bias: Some(&self.bias), shortcut, relu };
             return winograd::fused(x, &self.weight, &after);
         }
         let [weight, bias] = &self.rounded;
-        let small = match self.padding {
-            1 => small_map::conv3x3(x, &self.weight, self.stride)?,
-            _ => None,
-        };
+        let small = if is_3x3 { small_map::conv3x3(x, &self.weight, self.stride)? } else { None };
         let mut y = match small {
             Some(mut y) => y.f_add_(&bias.f_view([-1, 1, 1])?)?,
             None if library_fuses(x) => return self.by_library(x, shortcut, relu),

@@ -2,82 +2,40 @@
 //! product of what the kernel sees, `dy' columns`. The library's is up to three times slower there
 //! (docs/log.md); values and the gradient of the input are its own.
 
-use rayon::prelude::*;
-use tch::kind::Element;
 use tch::{Device, Kind, Tensor};
 
 use super::custom_conv::{self, CustomConv};
-use super::memory::{slice_of, slice_of_mut};
-use super::threads;
 use crate::device::has_fast_bf16;
 use crate::error::Result;
-
-const STRIDE: usize = 2;
-const KERNEL: usize = 3;
 
 /// Kernel `[O, C, 3, 3]` in f32, padding 1, on `x [N, C, H, W]`, whose dtype is the result's; None where
 /// it would not be faster.
 pub fn conv3x3(x: &Tensor, weight: &Tensor) -> Result<Option<Tensor>> {
-    if !applies(x, weight) {
-        return Ok(None);
-    }
-    let apply = match x.kind() {
-        Kind::Float => custom_conv::apply::<Strided<f32>>,
-        _ => custom_conv::apply::<Strided<i16>>,
-    };
-    apply(x, weight).map(Some)
+    applies(x, weight).then(|| custom_conv::apply::<Strided>(x, weight)).transpose()
 }
 
 fn applies(x: &Tensor, weight: &Tensor) -> bool {
     let [_, _, height, width] = x.size()[..] else { return false };
-    let largest = match x.kind() {
-        Kind::Float => 4,
-        Kind::BFloat16 if has_fast_bf16() => 8,
-        _ => return false,
+    let gains = match x.kind() {
+        Kind::Float => height == 4,
+        Kind::BFloat16 => has_fast_bf16() && (height == 4 || height == 8),
+        _ => false,
     };
-    x.device() == Device::Cpu
-        && weight.kind() == Kind::Float
-        && (height, width) == (height.min(largest), height)
-        && height % 4 == 0
+    gains && height == width && x.device() == Device::Cpu && weight.kind() == Kind::Float
 }
 
-/// bf16 is read as the i16 that it is in memory.
-struct Strided<T>(std::marker::PhantomData<T>);
-
-/// A row for each output pixel, `[N, H / 2, W / 2, 3, 3, C]`: the pixels its kernel sees, zero beyond
-/// the border.
-fn columns<T: Element + Copy + Default + Send + Sync>(x: &Tensor) -> Result<Tensor> {
-    let x = x.f_permute([0, 2, 3, 1])?.f_contiguous()?;
-    let &[pictures, height, width, channels] = x.size().as_slice() else {
-        return Ok(x);
-    };
-    let taps = (KERNEL * KERNEL) as i64;
-    let shape = [pictures * (height / 2) * (width / 2), taps * channels];
-    let mut columns = Tensor::f_empty(shape, (x.kind(), Device::Cpu))?;
-    let (values, target) = (slice_of::<T>(&x)?, slice_of_mut::<T>(&mut columns)?);
-    let [height, width, channels] = [height, width, channels].map(|side| side as usize);
-    let row_len = width / STRIDE * KERNEL * KERNEL * channels;
-    // A row of output pixels at a time.
-    let fill = |(row, target): (usize, &mut [T])| {
-        let (picture, i) = (row / (height / STRIDE), row % (height / STRIDE));
-        let picture = &values[picture * height * width * channels..][..height * width * channels];
-        for (place, target) in target.chunks_exact_mut(channels).enumerate() {
-            let (j, tap) = (place / (KERNEL * KERNEL), place % (KERNEL * KERNEL));
-            // One pixel of padding.
-            let (y, x) = (STRIDE * i + tap / KERNEL, STRIDE * j + tap % KERNEL);
-            if (1..=height).contains(&y) && (1..=width).contains(&x) {
-                let from = ((y - 1) * width + x - 1) * channels;
-                target.copy_from_slice(&picture[from..from + channels]);
-            } else {
-                target.fill(T::default());
-            }
-        }
-    };
-    threads::install(|| target.par_chunks_mut(row_len).enumerate().for_each(fill))?;
-    Ok(columns)
+/// A row for each output pixel `[N H/2 W/2, 3 x 3 x C]`: the pixels that its kernel sees, zero beyond the
+/// border.
+fn columns(x: &Tensor) -> Result<Tensor> {
+    let channels = x.size()[1];
+    let padded = x.f_permute([0, 2, 3, 1])?.f_constant_pad_nd([0, 0, 1, 1, 1, 1])?;
+    let windows = padded.f_unfold(1, 3, 2)?.f_unfold(2, 3, 2)?;
+    Ok(windows.f_permute([0, 1, 2, 4, 5, 3])?.f_reshape([-1, 9 * channels])?)
 }
 
-impl<T: Element + Copy + Default + Send + Sync> CustomConv for Strided<T> {
+struct Strided;
+
+impl CustomConv for Strided {
     fn forward(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
         let weight = weight.f_to_kind(x.kind())?;
         Ok(x.f_conv2d(&weight, None::<&Tensor>, [2, 2], [1, 1], [1, 1], 1)?)
@@ -98,7 +56,7 @@ impl<T: Element + Copy + Default + Send + Sync> CustomConv for Strided<T> {
         let dweight = || -> Result<Tensor> {
             let outputs = weight.size()[0];
             let rows = dy.f_permute([0, 2, 3, 1])?.f_reshape([-1, outputs])?;
-            let sum = rows.f_tr()?.f_mm(&columns::<T>(x)?)?.f_to_kind(weight.kind())?;
+            let sum = rows.f_tr()?.f_mm(&columns(x)?)?.f_to_kind(weight.kind())?;
             Ok(sum.f_view([outputs, 3, 3, -1])?.f_permute([0, 3, 1, 2])?)
         };
         Ok([wants[0].then(dx).transpose()?, wants[1].then(dweight).transpose()?])
@@ -115,9 +73,8 @@ mod tests {
         let x = leaf(x, kind);
         let w = leaf(w, if kind == Kind::Double { kind } else { Kind::Float });
         let y = match kind {
-            Kind::Float => custom_conv::apply::<Strided<f32>>(&x, &w).unwrap(),
-            Kind::BFloat16 => custom_conv::apply::<Strided<i16>>(&x, &w).unwrap(),
-            _ => x.conv2d(&w, None::<&Tensor>, [2, 2], [1, 1], [1, 1], 1),
+            Kind::Double => x.conv2d(&w, None::<&Tensor>, [2, 2], [1, 1], [1, 1], 1),
+            _ => custom_conv::apply::<Strided>(&x, &w).unwrap(),
         };
         assert_eq!(y.kind(), kind);
         let g = Tensor::arange(y.numel() as i64, (Kind::Double, Device::Cpu)).sin();

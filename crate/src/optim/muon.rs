@@ -177,11 +177,14 @@ mod tests {
     #[test]
     fn singular_values_come_out_near_one_whatever_the_shape_and_scale() {
         tch::manual_seed(2);
-        for (shape, scale) in [([16, 144], 1e-4), ([144, 16], 1e4), ([40, 40], 1.0)] {
-            let matrix = Tensor::randn(shape, (Kind::Float, Device::Cpu)) * scale;
-            let values = orthogonal(&matrix).svd(true, false).1;
-            let (least, most) = (values.min().double_value(&[]), values.max().double_value(&[]));
-            assert!(least > 0.1 && most < 1.3, "{shape:?}: {least} to {most}");
+        for kind in [Kind::Float, Kind::BFloat16] {
+            for (shape, scale) in [([16, 144], 1e-4), ([144, 16], 1e4), ([40, 40], 1.0)] {
+                let matrix = Tensor::randn(shape, (Kind::Float, Device::Cpu)) * scale;
+                let values = orthogonal(&matrix.to_kind(kind)).to_kind(Kind::Float);
+                let values = values.svd(true, false).1;
+                let [least, most] = [values.min(), values.max()].map(|v| v.double_value(&[]));
+                assert!(least > 0.1 && most < 1.3, "{kind:?} {shape:?}: {least} to {most}");
+            }
         }
     }
 
