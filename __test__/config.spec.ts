@@ -104,7 +104,14 @@ const WRONG: Record<string, unknown[]> = {
   subset: [0, 1.1],
   maxBadShare: [-1, 2],
   transform: [{ cropScale: 0.2 }, { cropScale: [0, 1] }, { cropRatio: [1] }, { blurSigma: [2, 1] }],
-  evaluation: [{ every: -1 }, { k: 0 }, { temperature: 0 }, { samples: 0 }],
+  evaluation: [
+    { every: -1 },
+    { k: 0 },
+    { temperature: 0 },
+    { samples: 0 },
+    { imageSize: 7 },
+    { imageSize: 'big' },
+  ],
   checkpoint: [{ keep: 0 }, { everyEpochs: 0.5 }, true],
   background: [[0, 0], [0, 0, 256], 'white'],
 }
@@ -131,6 +138,7 @@ test('settings that exclude each other are refused', (t) => {
     [{ nesterov: true, optimizer: 'adamw' }, 'nesterov'],
     [{ imageSize: 15 }, 'imageSize'],
     [{ imageSize: 31, stem: 'imagenet' }, 'imageSize'],
+    [{ imageSize: 32, evaluation: { imageSize: 15 } }, 'evaluation.imageSize'],
     [{ transform: { hue: 0.6, jitterStrength: 1 } }, 'transform.hue'],
   ]
   for (const [input, field] of cases) {
@@ -181,6 +189,9 @@ test("'auto' is settled by the size of the set", (t) => {
   t.like(fitToSet(config, 128), { batchSize: 128, lr: 0.03, memoryBank: { size: 64 } })
   const explicit = resolveConfig({ ...MINIMUM, lr: 1, memoryBank: { size: 7 }, batchSize: 4 })
   t.like(fitToSet(explicit, 128), { batchSize: 4, lr: 1, memoryBank: { size: 7 } })
+  t.is(fitToSet(config, 128).evaluation.imageSize, 32)
+  const larger = resolveConfig({ ...MINIMUM, evaluation: { imageSize: 40 } })
+  t.is(fitToSet(larger, 128).evaluation.imageSize, 40)
 })
 
 test('too few pictures are refused with the remedy', (t) => {

@@ -2,7 +2,7 @@ import { cp, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test, { type ExecutionContext } from 'ava'
-import { embed, knn, NnclrError } from '../ts/index.js'
+import { embed, knn, NnclrError, openEmbedder } from '../ts/index.js'
 import { picture, samples, writePictures } from './fixtures-pictures.js'
 import { checkpointOf, type Told, tiny, told } from './fixtures-runs.js'
 
@@ -51,6 +51,29 @@ test('checkpoint, run directory and exported backbone agree, for files and bytes
   t.deepEqual(fromMemory.features, expected.features)
   t.is(fromMemory.labels, null)
   t.true(deviation(expected.features.subarray(0, 512), expected.features.subarray(512)) > 1e-3)
+})
+
+test('evaluation.imageSize is the size of a run, of its score and of its features', async (t) => {
+  const data = samples(24, odd)
+  const changes = { epochs: 1, momentum: 0, data, validation: 1 / 3 }
+  const runAt = (imageSize: number | 'auto') =>
+    told(tiny(join(folder, `at-${imageSize}`), { ...changes, evaluation: { k: 5, imageSize } }))
+  const [large, plain] = [await runAt(24), await runAt('auto')]
+  const featuresOf = async (checkpoint: string, size: { imageSize?: number } = {}) =>
+    (await embed({ ...ON, ...size, data, checkpoint })).features
+  const own = await featuresOf(plain.result.out)
+  const expected = await featuresOf(plain.result.out, { imageSize: 24 })
+  t.deepEqual(own, await featuresOf(plain.result.out, { imageSize: 16 }))
+  t.true(deviation(expected, own) > 1e-3)
+  for (const checkpoint of [large.result.out, large.result.exported ?? '']) {
+    t.deepEqual(await featuresOf(checkpoint), expected, 'training is the same, the size is another')
+  }
+  const options = { ...ON, data, validation: 1 / 3, k: 5, seed: 0 }
+  const score = await knn({ ...options, checkpoint: plain.result.out, imageSize: 24 })
+  t.is(large.result.knnTop1, score.top1)
+  const opened = await openEmbedder(large.result.out, ON)
+  t.is(opened.imageSize, 24)
+  await opened.close()
 })
 
 test('rows do not depend on the batch they come in', async (t) => {

@@ -187,11 +187,18 @@ test('what ranks told each other is averaged over the steps, and is null alone',
   const [alone, joined] = [new Clock(1), new Clock(2)]
   for (const clock of [alone, joined]) {
     clock.startEpoch()
-    clock.finishedStep(8, { communicatedBytes: 100, communicationSeconds: 0 })
-    clock.finishedStep(8, { communicatedBytes: 300, communicationSeconds: 0.5 })
+    const quiet = { communicationSeconds: 0, averagingSeconds: 0, overlapSeconds: 0 }
+    clock.finishedStep(8, { communicatedBytes: 100, ...quiet })
+    const waited = { communicationSeconds: 0.5, averagingSeconds: 2, overlapSeconds: 1.5 }
+    clock.finishedStep(8, { communicatedBytes: 300, ...waited })
   }
   t.is(alone.epochTiming().communication, null)
-  t.like(joined.stepTiming(1).communication, { bytesPerStep: 200, secondsPerStep: 0.25, share: 1 })
-  t.is(joined.stepTiming(1).communication?.bytesPerStep, 0, 'a new span begins')
+  const told = { bytesPerStep: 200, secondsPerStep: 0.25, share: 1, overlap: 0.75 }
+  t.deepEqual(joined.stepTiming(1).communication, told)
+  t.like(
+    joined.stepTiming(1).communication,
+    { bytesPerStep: 0, overlap: null },
+    'a new span begins',
+  )
   t.is(joined.epochTiming().communication?.bytesPerStep, 200)
 })

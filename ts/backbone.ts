@@ -70,6 +70,7 @@ export async function openBackbone(options: BackboneOptions): Promise<Backbone> 
     lr: 0,
     momentum: 0,
     ...pickDefined(recorded, ['backbone', 'stem', 'imageSize', 'precision']),
+    ...comparedSize(recorded),
     batchSize: options.batchSize ?? 256,
     ...pickDefined(options, GIVEN),
   } as unknown as FittedConfig
@@ -144,6 +145,13 @@ async function newestIn(path: string): Promise<string> {
   const newest = (await listCheckpoints(path))[0]
   if (newest === undefined) throw new NnclrError('CHECKPOINT', path, `${path} holds no checkpoint`)
   return newest.path
+}
+
+/** A training says at which side its pictures are compared; other files know one side alone. */
+function comparedSize(recorded: object): { imageSize?: number } {
+  const { evaluation } = recorded as { evaluation?: { imageSize?: unknown } }
+  const side = evaluation?.imageSize
+  return typeof side === 'number' ? { imageSize: side } : {}
 }
 
 function pickDefined(from: object, fields: readonly string[]): Record<string, unknown> {

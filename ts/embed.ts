@@ -18,7 +18,7 @@ export interface EmbedOptions {
   readonly data: DataInput
   /** A checkpoint, an exported backbone, or a run directory (its newest checkpoint). */
   readonly checkpoint: string
-  /** Width and height that pictures are brought to, in pixels. @default that of the training */
+  /** Width and height that pictures are brought to, in pixels. @default that at which the training compares pictures */
   readonly imageSize?: number
   /** Pictures at a time; no result depends on it. @default 256 */
   readonly batchSize?: number

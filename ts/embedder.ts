@@ -13,7 +13,10 @@ import { isAbort, NnclrError } from './errors.js'
 
 /** Options of `openEmbedder`. */
 export interface EmbedderOptions {
-  /** Width and height that pictures are brought to, 8 to 4096 pixels. @default that of the training */
+  /**
+   * Width and height that pictures are brought to, 8 to 4096 pixels. @default that at which the training
+   * compares pictures
+   */
   readonly imageSize?: number
   /** Pictures at a time, 1 to 2^20; no result depends on it. @default 256 */
   readonly batchSize?: number

@@ -41,6 +41,11 @@ export interface Communication {
   readonly secondsPerStep: number
   /** Share of the wall-clock time that this was, 0 to 1. */
   readonly share: number
+  /**
+   * Share of the time that gradients are under way which lies beside the backward pass and is not waited
+   * for, 0 to 1; null on a GPU, where it is not measured.
+   */
+  readonly overlap: number | null
 }
 
 /** Training begins; everything is settled. */

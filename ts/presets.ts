@@ -37,7 +37,7 @@ const COMMON = {
   onBadImage: 'skip',
   maxBadShare: 0.01,
   // One evaluation compares with few enough pictures to cost less than the epoch it follows.
-  evaluation: { every: 1, k: 200, temperature: 0.1, samples: 10_000 },
+  evaluation: { every: 1, k: 200, temperature: 0.1, samples: 10_000, imageSize: 'auto' },
   checkpoint: { everyEpochs: 1, everySteps: 0, keep: 2 },
   logEverySteps: 10,
   maxPixels: 100_000_000,

@@ -318,7 +318,9 @@ class Training {
   }
 
   #backboneMetadata(): string {
-    const { backbone, stem, imageSize, precision } = this.#on.config
+    const { backbone, stem, evaluation, precision } = this.#on.config
+    // The side at which pictures are compared.
+    const { imageSize } = evaluation
     return JSON.stringify({ kind: 'backbone', config: { backbone, stem, imageSize, precision } })
   }
 }

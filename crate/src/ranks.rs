@@ -1,11 +1,9 @@
 //! What a training step shares with the other ranks of a data-parallel run, so that it gives the
 //! numbers that one process with the whole batch would give.
 
-use std::time::Duration;
-
 use tch::{Device, Kind, Tensor};
 
-use crate::distributed::{ProcessGroup, Reducer, backward};
+use crate::distributed::{ProcessGroup, Reducer, Traffic, backward};
 use crate::error::{Error, Result};
 use crate::nn::nt_xent::Everyone;
 use crate::nn::store::Entry;
@@ -28,15 +26,6 @@ pub struct Word {
     pub stop: i64,
     /// Reports that it has for the others.
     pub news: i64,
-}
-
-/// What a step cost in messages.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct Traffic {
-    /// Bytes that this rank gave to collectives.
-    pub bytes: u64,
-    /// How long it waited in them; averaging of gradients beside the backward pass does not count.
-    pub waited: Duration,
 }
 
 /// How the whole batch lies on the ranks.
@@ -133,10 +122,7 @@ impl Company {
     pub fn traffic(&self) -> Traffic {
         match self {
             Self::Alone => Traffic::default(),
-            Self::Ranks(Ranks { group, .. }) => {
-                let (bytes, waited) = group.traffic();
-                Traffic { bytes, waited }
-            }
+            Self::Ranks(Ranks { group, .. }) => group.traffic(),
         }
     }
 }

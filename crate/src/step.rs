@@ -2,11 +2,12 @@
 
 use tch::{Kind, Tensor};
 
+use crate::distributed::Traffic;
 use crate::error::{Error, Result};
 use crate::nn::store::Entry;
 use crate::nn::{Loss, MemoryBank, Neighbours, Nnclr};
 use crate::optim::Optimizer;
-use crate::ranks::{Company, Shares, Traffic, Word};
+use crate::ranks::{Company, Shares, Word};
 
 /// What takes the place of z as the positive of the other view's p.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

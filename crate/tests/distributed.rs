@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use common::{PLAIN, bank, difference, network, normal, snapshot};
 use nnclr::checkpoint::{NamedTensors, read_any};
-use nnclr::distributed::{GroupOptions, ProcessGroup};
+use nnclr::distributed::{GroupOptions, ProcessGroup, Traffic};
 use nnclr::nn::Loss;
 use nnclr::optim::Optimizer;
 use nnclr::ranks::{Company, Ranks, RanksOptions, Word};
@@ -92,7 +92,7 @@ fn train(plan: &Plan, group: Option<&ProcessGroup>, to: &Path) -> Result<()> {
         None => (0, WHOLE),
         Some(_) => (plan.shares[..rank].iter().sum(), plan.shares[rank]),
     };
-    let mut losses = Vec::new();
+    let (mut losses, mut beside) = (Vec::new(), Vec::new());
     for step in 0..plan.steps {
         let whole =
             [0, 1].map(|view| normal(&[WHOLE as i64, 3, 16, 16], plan.kind, 2 * step + view));
@@ -106,11 +106,21 @@ fn train(plan: &Plan, group: Option<&ProcessGroup>, to: &Path) -> Result<()> {
         let word = Word { stop: i64::from(step == 3), news: 2 };
         let stats = step_among(&company, &model, &mut bank, &mut optimizer, &views, hyper, word)?;
         let ranks = plan.shares.len() as i64;
+        let Traffic { waited, averaging, overlap, .. } = stats.traffic;
+        if ranks > 1 {
+            assert!(averaging >= overlap && waited >= averaging - overlap, "{:?}", stats.traffic);
+            beside.push(overlap.as_secs_f64() / averaging.as_secs_f64());
+        }
         if group.is_some() {
             assert_eq!(stats.word, Word { stop: i64::from(step == 3) * ranks, news: 2 * ranks });
             assert!(stats.traffic.bytes > 0);
         }
         losses.extend(numbers(&stats));
+    }
+    if let Some((first, others @ [_, _, _, _, _, ..])) = beside.split_first() {
+        // The first pass finds the order, in one bucket; from then on buckets leave as they fill.
+        let mean = others.iter().sum::<f64>() / others.len() as f64;
+        assert!(mean > 0.5 && mean > *first, "{first:.2}, then {mean:.2} beside backward");
     }
     let mut tensors = snapshot(&model);
     for entry in model.store.parameters() {

@@ -539,8 +539,12 @@ export interface StepNumbers {
   news: number
   /** Bytes that this rank gave to collectives; 0 alone. */
   communicatedBytes: number
-  /** Seconds it waited in them; averaging beside the backward pass does not count. */
+  /** Seconds it did nothing else but wait for them. */
   communicationSeconds: number
+  /** Seconds that gradients were under way; 0 alone and on a GPU, where it is not measured. */
+  averagingSeconds: number
+  /** What of them was beside the backward pass. */
+  overlapSeconds: number
 }
 
 /** Learning rate and source of the positives of one step. */

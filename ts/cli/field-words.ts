@@ -100,6 +100,7 @@ export const FIELD_GROUPS: readonly FieldGroup[] = [
       'evaluation.k': 'neighbours that vote',
       'evaluation.temperature': "temperature of the votes' weights",
       'evaluation.samples': 'most training pictures to compare with',
+      'evaluation.imageSize': 'side of compared pictures in pixels',
       'checkpoint.everyEpochs': 'epochs from one checkpoint to the next; 0 is only at the end',
       'checkpoint.everySteps': 'steps from one checkpoint to the next, besides; 0 is never',
       'checkpoint.keep': 'how many of the newest stay',

@@ -37,14 +37,7 @@ export function contradictions(config: ResolvedConfig, preset: Readonly<Settings
   if (config.nesterov && (config.optimizer !== 'sgd' || config.momentum === 0)) {
     add('nesterov', true, "false, or optimizer 'sgd' with a momentum above 0")
   }
-  const stride = TOTAL_STRIDE[config.stem]
-  if (config.imageSize < stride) {
-    add(
-      'imageSize',
-      config.imageSize,
-      `at least ${stride} for a ${config.backbone} with stem '${config.stem}'`,
-    )
-  }
+  issues.push(...tooSmall(config))
   const { hue, jitterStrength } = config.transform
   if (hue * jitterStrength > 0.5) {
     add(
@@ -54,4 +47,14 @@ export function contradictions(config: ResolvedConfig, preset: Readonly<Settings
     )
   }
   return issues
+}
+
+/** Sides of pictures of which the network would leave nothing. */
+function tooSmall({ stem, backbone, imageSize, evaluation }: ResolvedConfig): ConfigIssue[] {
+  const stride = TOTAL_STRIDE[stem]
+  const sides = { imageSize, 'evaluation.imageSize': evaluation.imageSize }
+  const expected = `at least ${stride} for a ${backbone} with stem '${stem}'`
+  return Object.entries(sides)
+    .filter(([, side]) => side !== 'auto' && side < stride)
+    .map(([field, side]) => ({ field, value: show(side), expected }))
 }

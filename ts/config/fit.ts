@@ -1,7 +1,7 @@
 /** What is decided once the number of training pictures is known. */
 
 import { type ConfigIssue, NnclrError } from '../errors.js'
-import type { MemoryBankSettings } from './settings.js'
+import type { EvaluationSettings, MemoryBankSettings } from './settings.js'
 import type { ResolvedConfig } from './train-config.js'
 
 /** Pictures a step when `batchSize` is `'auto'` and the set is large enough. */
@@ -11,18 +11,21 @@ const AUTO_BANK = 16_384
 /** The batch for which `baseLr` is given, as in the paper and solo-learn. */
 const BASE_BATCH = 256
 
-/** A configuration without an `'auto'` that depends on the set. */
-export interface FittedConfig extends Omit<ResolvedConfig, 'batchSize' | 'lr' | 'memoryBank'> {
+/** A configuration without an `'auto'` that depends on the set or on other fields. */
+export interface FittedConfig
+  extends Omit<ResolvedConfig, 'batchSize' | 'lr' | 'memoryBank' | 'evaluation'> {
   /** Pictures a step. */
   batchSize: number
   /** Peak learning rate as applied. */
   lr: number
   /** Support set with its size. */
   memoryBank: MemoryBankSettings & { size: number }
+  /** kNN classification with the side of its pictures. */
+  evaluation: EvaluationSettings & { imageSize: number }
 }
 
 /**
- * Settles batch size, learning rate and bank for `pictures` training pictures (after hold-out and
+ * Settles batch size, learning rate, bank and the side of evaluated pictures for `pictures` training pictures (after hold-out and
  * subset).
  *
  * @throws NnclrError CONFIG when the pictures are too few.
@@ -36,7 +39,12 @@ export function fitToSet(config: ResolvedConfig, pictures: number): FittedConfig
     batchSize,
     lr: config.lr === 'auto' ? (config.baseLr * batchSize) / BASE_BATCH : config.lr,
     memoryBank: { ...config.memoryBank, size: bankSize(config.memoryBank, pictures) },
+    evaluation: { ...config.evaluation, imageSize: comparedSize(config) },
   }
+}
+
+function comparedSize({ evaluation, imageSize }: ResolvedConfig): number {
+  return evaluation.imageSize === 'auto' ? imageSize : evaluation.imageSize
 }
 
 function bankSize({ size }: MemoryBankSettings, pictures: number): number {

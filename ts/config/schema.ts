@@ -156,6 +156,7 @@ export const schema: Schema = {
     k: whole({ min: 1, max: 100_000 }),
     temperature: real({ above: 0, max: 100 }),
     samples: wordOr('all', whole({ min: 1, max: Number.MAX_SAFE_INTEGER })),
+    imageSize: wordOr('auto', whole({ min: 8, max: LARGEST_VIEW })),
   },
   checkpoint: {
     everyEpochs: whole({ min: 0, max: MILLION }),

@@ -58,6 +58,13 @@ export interface EvaluationSettings {
   temperature: number
   /** Most training pictures to compare with, or `'all'`. @default 10000. */
   samples: number | 'all'
+  /**
+   * Side at which pictures are compared, pixels, and the one that `embed` and `knn` take when they open
+   * the run; `'auto'` is `imageSize`. Views are enlarged crops: a little above the views' side things
+   * have the size that the network has learned (arXiv 1906.06423). @default 'auto'. From the network's
+   * total stride to 4096. No counterpart in the references (`imageSize`).
+   */
+  imageSize: number | 'auto'
 }
 
 /** When checkpoints are written and how many stay. One is always written at the end. */

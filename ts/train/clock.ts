@@ -26,7 +26,15 @@ interface Span {
   steps: number
   bytes: number
   communicating: number
+  averaging: number
+  overlap: number
 }
+
+/** What a step tells of the ranks' messages. */
+export type StepTraffic = Pick<
+  StepNumbers,
+  'communicatedBytes' | 'communicationSeconds' | 'averagingSeconds' | 'overlapSeconds'
+>
 
 /** Told what happens, says how long it took. */
 export class Clock {
@@ -63,15 +71,14 @@ export class Clock {
   }
 
   /** `images`: of all ranks. */
-  finishedStep(
-    images: number,
-    step: Pick<StepNumbers, 'communicatedBytes' | 'communicationSeconds'>,
-  ): void {
+  finishedStep(images: number, step: StepTraffic): void {
     for (const span of [this.#epoch, this.#report]) {
       span.images += images
       span.steps += 1
       span.bytes += step.communicatedBytes
       span.communicating += step.communicationSeconds
+      span.averaging += step.averagingSeconds
+      span.overlap += step.overlapSeconds
     }
     this.wantsBatch()
   }
@@ -99,6 +106,7 @@ export class Clock {
       bytesPerStep: of.bytes / steps,
       secondsPerStep: of.communicating / steps,
       share: Math.min(1, of.communicating / seconds),
+      overlap: of.averaging > 0 ? of.overlap / of.averaging : null,
     }
     return {
       imagesPerSecond: of.images / seconds,
@@ -109,7 +117,16 @@ export class Clock {
 }
 
 function span(): Span {
-  return { from: performance.now(), waited: 0, images: 0, steps: 0, bytes: 0, communicating: 0 }
+  return {
+    from: performance.now(),
+    waited: 0,
+    images: 0,
+    steps: 0,
+    bytes: 0,
+    communicating: 0,
+    averaging: 0,
+    overlap: 0,
+  }
 }
 
 function elapsed({ from }: Span): number {

@@ -193,7 +193,7 @@ function openValidation(
 
 function evaluationLoader(pictures: PictureSet, config: FittedConfig, closers: Closer[]): Loader {
   const loader = new native.Loader(pictures, {
-    size: config.imageSize,
+    size: config.evaluation.imageSize,
     seed: config.seed,
     workers: workersOf(config),
     onBadImage: config.onBadImage === 'skip' ? 'omit' : 'error',

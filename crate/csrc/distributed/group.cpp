@@ -218,9 +218,17 @@ bool nnclr_barrier(Group* group, int64_t timeout_ms, char* message) {
 }
 
 // Bytes given to collectives and nanoseconds waited in them since the last call.
-void nnclr_group_traffic(Group* group, int64_t* bytes, int64_t* nanoseconds) {
-  *bytes = group->bytes.exchange(0);
-  *nanoseconds = group->nanoseconds.exchange(0);
+// Mirrors `Counted` of crate/src/distributed/ffi.rs.
+struct nnclr_group_counted {
+  int64_t bytes;
+  int64_t nanoseconds;
+  int64_t averaging;
+  int64_t overlap;
+};
+
+nnclr_group_counted nnclr_group_traffic(Group* group) {
+  return {group->bytes.exchange(0), group->nanoseconds.exchange(0), group->averaging.exchange(0),
+          group->overlap.exchange(0)};
 }
 
 }  // extern "C"

@@ -18,9 +18,12 @@ struct Group : torch::CustomClassHolder {
   c10::intrusive_ptr<c10d::ProcessGroup> group;
   int rank;
   int size;
-  // What this process gave to collectives, and how long it waited in them.
+  // What this process gave to collectives, and how long it did nothing else but wait for them.
   std::atomic<int64_t> bytes{0};
   std::atomic<int64_t> nanoseconds{0};
+  // How long gradients were under way, and how much of that was beside the backward pass.
+  std::atomic<int64_t> averaging{0};
+  std::atomic<int64_t> overlap{0};
 
   // Sum over the ranks, in place.
   void sum(Tensor& tensor);

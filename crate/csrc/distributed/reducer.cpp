@@ -16,7 +16,24 @@ struct Reducer {
   std::shared_ptr<c10d::Logger> logger;
   c10::intrusive_ptr<nnclr::Group> group;
   int64_t bytes;
+  // On a GPU reading the clocks would wait for it.
+  bool timed;
 };
+
+// c10d's own times of the pass that just ended.
+void count(Reducer& reducer) {
+  reducer.logger->set_runtime_stats_and_log();
+  const auto times = reducer.logger->get_ddp_logging_data().ints_map;
+  const auto of = [&](const char* name) {
+    const auto found = times.find(name);
+    return found == times.end() ? int64_t{0} : std::max(int64_t{0}, found->second);
+  };
+  const int64_t averaging = of("backward_comm_time");
+  const int64_t overlap = std::min(averaging, of("backward_compute_comm_overlap_time"));
+  reducer.group->averaging += averaging;
+  reducer.group->overlap += overlap;
+  reducer.group->nanoseconds += averaging - overlap;
+}
 
 }  // namespace
 
@@ -47,6 +64,8 @@ Reducer* nnclr_reducer_new(nnclr::Group* group, at::Tensor** parameters, int64_t
         std::vector<int64_t>{});
     made->logger = std::make_shared<c10d::Logger>(made->reducer);
     made->reducer->set_logger(made->logger);
+    made->reducer->set_ddp_runtime_logging_sample_rate(1);
+    made->timed = list.at(0).is_cpu();
     made->group = c10::intrusive_ptr<nnclr::Group>::reclaim_copy(group);
     made->bytes = bytes;
     result = made.release();
@@ -58,6 +77,8 @@ Reducer* nnclr_reducer_new(nnclr::Group* group, at::Tensor** parameters, int64_t
 // its gradients are averaged with those of the next (gradient accumulation).
 bool nnclr_reducer_prepare(Reducer* reducer, const at::Tensor* loss, char* message) {
   return nnclr::guarded(message, [&] {
+    // Counts the pass, without which its times are not taken.
+    if (reducer->timed) reducer->reducer->prepare_for_forward();
     reducer->reducer->rebuild_buckets();
     reducer->reducer->prepare_for_backward({*loss});
     reducer->group->bytes += reducer->bytes;
@@ -67,7 +88,10 @@ bool nnclr_reducer_prepare(Reducer* reducer, const at::Tensor* loss, char* messa
 // Right after it. A parameter without a gradient would leave the rest of its bucket as it was; this
 // says so at once.
 bool nnclr_reducer_finish(Reducer* reducer, char* message) {
-  return nnclr::guarded(message, [&] { reducer->reducer->check_finalized(); });
+  return nnclr::guarded(message, [&] {
+    reducer->reducer->check_finalized();
+    if (reducer->timed) count(*reducer);
+  });
 }
 
 void nnclr_reducer_free(Reducer* reducer) {

@@ -145,8 +145,12 @@ pub struct StepNumbers {
     pub news: u32,
     /// Bytes that this rank gave to collectives; 0 alone.
     pub communicated_bytes: f64,
-    /// Seconds it waited in them; averaging beside the backward pass does not count.
+    /// Seconds it did nothing else but wait for them.
     pub communication_seconds: f64,
+    /// Seconds that gradients were under way; 0 alone and on a GPU, where it is not measured.
+    pub averaging_seconds: f64,
+    /// What of them was beside the backward pass.
+    pub overlap_seconds: f64,
 }
 
 impl From<StepStats> for StepNumbers {
@@ -170,6 +174,8 @@ impl From<StepStats> for StepNumbers {
             news: stats.word.news as u32,
             communicated_bytes: stats.traffic.bytes as f64,
             communication_seconds: stats.traffic.waited.as_secs_f64(),
+            averaging_seconds: stats.traffic.averaging.as_secs_f64(),
+            overlap_seconds: stats.traffic.overlap.as_secs_f64(),
         }
     }
 }

@@ -23,6 +23,15 @@ pub struct Config {
     pub timeout_ms: i64,
 }
 
+/// Mirrors `nnclr_group_counted`.
+#[repr(C)]
+pub struct Counted {
+    pub bytes: i64,
+    pub nanoseconds: i64,
+    pub averaging: i64,
+    pub overlap: i64,
+}
+
 unsafe extern "C" {
     pub fn nnclr_store_open(config: *const Config, message: *mut c_char) -> *mut c_void;
     pub fn nnclr_store_free(store: *mut c_void);
@@ -66,7 +75,7 @@ unsafe extern "C" {
         message: *mut c_char,
     ) -> bool;
     pub fn nnclr_barrier(group: *mut c_void, timeout_ms: i64, message: *mut c_char) -> bool;
-    pub fn nnclr_group_traffic(group: *mut c_void, bytes: *mut i64, nanoseconds: *mut i64);
+    pub fn nnclr_group_traffic(group: *mut c_void) -> Counted;
     pub fn nnclr_all_gather(
         group: *mut c_void,
         x: *const C_tensor,

@@ -10,6 +10,7 @@ mod ffi;
 mod meeting;
 mod reducer;
 mod store;
+mod traffic;
 
 use std::ffi::c_void;
 use std::sync::Arc;
@@ -21,6 +22,7 @@ use tch::{Device, Tensor};
 use torch_sys::C_tensor;
 
 pub use reducer::{Reducer, backward, described};
+pub use traffic::Traffic;
 
 use crate::error::{Error, Result};
 use address::own_address;
@@ -313,14 +315,10 @@ impl ProcessGroup {
         Ok(outputs.into_iter().map(owned).collect())
     }
 
-    /// Bytes given to collectives and time waited in them since the last call.
-    pub fn traffic(&self) -> (u64, Duration) {
-        let (mut bytes, mut nanoseconds) = (0, 0);
-        // SAFETY: plain pointers to locals.
-        unsafe {
-            ffi::nnclr_group_traffic(self.0.pointer, &raw mut bytes, &raw mut nanoseconds);
-        }
-        (bytes.max(0) as u64, Duration::from_nanos(nanoseconds.max(0) as u64))
+    /// Since the last call.
+    pub fn traffic(&self) -> Traffic {
+        // SAFETY: a live pointer.
+        unsafe { ffi::nnclr_group_traffic(self.0.pointer) }.into()
     }
 
     /// The orderly end, for which the store's host waits up to 10 s; an end by failure leaves its
