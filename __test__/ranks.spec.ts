@@ -48,6 +48,8 @@ test('two ranks do what one process does, as one run', async (t) => {
   }
   const [step] = only(joined.events, 'step')
   t.true((step?.communication?.bytesPerStep ?? 0) > 1e6, 'the gradients at least')
+  const overlap = only(joined.events, 'step').at(-1)?.communication?.overlap ?? Number.NaN
+  t.true(overlap > 0 && overlap < 1, `${overlap} of the averaging beside the backward pass`)
   t.is(only(alone.events, 'step')[0]?.communication, null)
   t.like((await jsonLines(double, 'timing.jsonl'))[0]?.['communication'], {
     share: step?.communication?.share,
