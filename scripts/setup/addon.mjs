@@ -1,5 +1,5 @@
 // The native addon: built by napi and cargo, and only when something it is made of has changed.
-import { existsSync } from 'node:fs'
+import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { SetupError } from './errors.mjs'
 import { npmCommand } from './packages.mjs'
@@ -83,8 +83,9 @@ export async function buildAddon(root, libtorch) {
 
 function hasTorchSys(root) {
   const folder = process.env.CARGO_TARGET_DIR || join(root, 'target')
-  return (
-    existsSync(folder) &&
-    listFiles(folder, 'release/deps').some((name) => name.includes('libtorch_sys-'))
-  )
+  if (!existsSync(folder)) return false
+  // cargo's own folder, or that of a target named to it.
+  return ['.', ...readdirSync(folder)]
+    .flatMap((target) => listFiles(folder, join(target, 'release/deps')))
+    .some((name) => name.includes('libtorch_sys-'))
 }
