@@ -86,6 +86,7 @@ export function recordedEvents(result: TrainResult = RESULT): TrainEvent[] {
       references: 3000,
       queries: 822,
       k: 200,
+      imageSize: 32,
     },
     { type: 'checkpoint', path: RESULT.checkpoint ?? '', epoch: 2, step: 4 },
     { type: 'end', result },

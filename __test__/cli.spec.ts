@@ -238,7 +238,8 @@ test('training stops with a checkpoint when the reader has gone', async (t) => {
 })
 
 test('knn hands on its flags and prints the score', async (t) => {
-  const score = { top1: 0.391, references: 50_000, queries: 10_000, k: 20, temperature: 0.1 }
+  const counts = { references: 50_000, queries: 10_000 }
+  const score = { top1: 0.391, ...counts, k: 20, temperature: 0.1, imageSize: 40 }
   const seen: unknown[] = []
   const knn = async (options: unknown) => {
     seen.push(options)
@@ -253,17 +254,25 @@ test('knn hands on its flags and prints the score', async (t) => {
     'runs/first',
     '--k',
     '20',
+    '--image-size',
+    '40',
   ]
   const { code, stdout } = await nnclr(argv, { knn })
   t.is(code, 0)
-  t.is(stdout, 'kNN top-1 39.1 % (10,000 pictures against 50,000, k 20, temperature 0.1)\n')
+  t.is(stdout, 'kNN top-1 39.1 % (10,000 pictures against 50,000, k 20, temperature 0.1, 40 px)\n')
   t.like(seen[0], {
     data: 'photos/train',
     validation: 'photos/test',
     checkpoint: 'runs/first',
     k: 20,
+    imageSize: 40,
   })
   t.deepEqual(JSON.parse((await nnclr([...argv, '--json'], { knn })).stdout), score)
+  await nnclr(argv.slice(0, -2), { knn })
+  t.false('imageSize' in Object(seen.at(-1)), 'the size of the training')
+  const wrong = await nnclr([...argv, '--image-size', '7'], { knn })
+  t.is(wrong.code, 2)
+  t.regex(wrong.stderr, /--image-size: got 7, expected a whole number from 8/)
 })
 
 test('knn and embed tell what is missing, all of it', async (t) => {

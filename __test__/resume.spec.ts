@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 import test, { type ExecutionContext } from 'ava'
 import { resolveConfig } from '../ts/config.js'
-import { NnclrError, type TrainConfig, type TrainEvent, train } from '../ts/index.js'
+import { NnclrError, openEmbedder, type TrainConfig, type TrainEvent, train } from '../ts/index.js'
 import { restoreSettings } from '../ts/train/restore-settings.js'
 import { rewriteCheckpoint } from './fixtures-checkpoint.js'
 import { start } from './fixtures-child.js'
@@ -142,6 +142,25 @@ test('resuming a run that is over keeps its last evaluation', async (t) => {
   t.regex(before, /"type":"evaluation","epoch":1/)
   await train({ ...config, resume: true })
   t.is(await readFile(join(out, 'metrics.jsonl'), 'utf8'), before)
+})
+
+test('a run that is over can be told to compare pictures at another size', async (t) => {
+  const out = await temporaryFolder(t)
+  const config = tiny(out, { ...WHOLE, epochs: 1, momentum: 0 })
+  await train(config)
+  const sizes = async (): Promise<number[]> => {
+    const opened = [out, join(out, 'backbone.safetensors')].map((path) =>
+      openEmbedder(path, { threads: 1 }),
+    )
+    const embedders = await Promise.all(opened)
+    await Promise.all(embedders.map((embedder) => embedder.close()))
+    return embedders.map(({ imageSize }) => imageSize)
+  }
+  t.deepEqual(await sizes(), [16, 16])
+  await train({ data: config.data, out, resume: true, evaluation: { imageSize: 24 } })
+  t.deepEqual(await sizes(), [24, 24], 'checkpoint and exported backbone')
+  await train({ data: config.data, out, resume: true })
+  t.deepEqual(await sizes(), [24, 24], 'as config.json says')
 })
 
 test('settings that are not given again are those of the run directory', async (t) => {

@@ -111,7 +111,8 @@ test('a held-back share is evaluated and not trained on', async (t) => {
       [1, 2],
     ],
   )
-  for (const event of evaluations) t.like(event, { references: 16, queries: 4, k: 3 })
+  for (const event of evaluations)
+    t.like(event, { references: 16, queries: 4, k: 3, imageSize: 16 })
   t.is(result.knnTop1, evaluations[1]?.knnTop1 ?? null)
 })
 

@@ -1,7 +1,7 @@
 /** A trained backbone, opened: the session, and loaders of pictures as evaluation sees them. */
 
 import { stat } from 'node:fs/promises'
-import { readMetadata } from './checkpoint.js'
+import { readMetadata, recordedSide } from './checkpoint.js'
 import type { FittedConfig } from './config.js'
 import type { Dataset } from './data/dataset.js'
 import { checkBackboneOptions } from './embedder/options.js'
@@ -69,8 +69,8 @@ export async function openBackbone(options: BackboneOptions): Promise<Backbone> 
     memoryBank: { size: 1, warmup: 'random' },
     lr: 0,
     momentum: 0,
-    ...pickDefined(recorded, ['backbone', 'stem', 'imageSize', 'precision']),
-    ...comparedSize(recorded),
+    ...pickDefined(recorded, ['backbone', 'stem', 'precision']),
+    ...pickDefined({ imageSize: recordedSide(recorded) }, ['imageSize']),
     batchSize: options.batchSize ?? 256,
     ...pickDefined(options, GIVEN),
   } as unknown as FittedConfig
@@ -145,13 +145,6 @@ async function newestIn(path: string): Promise<string> {
   const newest = (await listCheckpoints(path))[0]
   if (newest === undefined) throw new NnclrError('CHECKPOINT', path, `${path} holds no checkpoint`)
   return newest.path
-}
-
-/** A training says at which side its pictures are compared; other files know one side alone. */
-function comparedSize(recorded: object): { imageSize?: number } {
-  const { evaluation } = recorded as { evaluation?: { imageSize?: unknown } }
-  const side = evaluation?.imageSize
-  return typeof side === 'number' ? { imageSize: side } : {}
 }
 
 function pickDefined(from: object, fields: readonly string[]): Record<string, unknown> {

@@ -41,6 +41,17 @@ export interface CheckpointMetadata {
 export type Standing = Omit<CheckpointMetadata, 'version' | 'config' | 'position'>
 
 /**
+ * Side at which a recorded training compares pictures: that of its views where it does not say. Of an
+ * exported backbone the only side it knows.
+ */
+export function recordedSide(config: Record<string, unknown>): number | undefined {
+  const { evaluation, imageSize } = config as Partial<
+    Pick<FittedConfig, 'evaluation' | 'imageSize'>
+  >
+  return evaluation?.imageSize ?? imageSize
+}
+
+/**
  * Saves session and standing; only then are the oldest checkpoints beyond `keep` removed.
  *
  * @returns the path.

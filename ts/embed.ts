@@ -18,7 +18,10 @@ export interface EmbedOptions {
   readonly data: DataInput
   /** A checkpoint, an exported backbone, or a run directory (its newest checkpoint). */
   readonly checkpoint: string
-  /** Width and height that pictures are brought to, in pixels. @default that at which the training compares pictures */
+  /**
+   * Width and height that pictures are brought to, pixels. @default that at which the training compares
+   * pictures
+   */
   readonly imageSize?: number
   /** Pictures at a time; no result depends on it. @default 256 */
   readonly batchSize?: number
@@ -56,6 +59,8 @@ export interface KnnResult {
   readonly k: number
   /** Temperature of their weights. */
   readonly temperature: number
+  /** Side at which the pictures were compared, pixels. */
+  readonly imageSize: number
 }
 
 /**
@@ -81,7 +86,7 @@ export async function knn(options: KnnOptions, where: RunOptions = {}): Promise<
   const isolate = isolation(where)
   if (isolate !== null) return knnInChild(options, isolate)
   const { k = 200, temperature = 0.1, validation, seed = 0 } = options
-  return withBackbone(options, async ({ session, open }) => {
+  return withBackbone(options, async ({ session, config, open }) => {
     const dataset = await openDataset(options.data)
     const held = typeof validation === 'number'
     const parts = held
@@ -107,7 +112,7 @@ export async function knn(options: KnnOptions, where: RunOptions = {}): Promise<
       { k, temperature, classes },
       options.signal,
     )
-    return { ...score, temperature }
+    return { ...score, temperature, imageSize: config.imageSize }
   })
 }
 

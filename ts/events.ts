@@ -42,8 +42,9 @@ export interface Communication {
   /** Share of the wall-clock time that this was, 0 to 1. */
   readonly share: number
   /**
-   * Share of the time that gradients are under way which lies beside the backward pass and is not waited
-   * for, 0 to 1; null on a GPU, where it is not measured.
+   * Of the time from the first bucket of gradients that leaves to the last that is back, the share that
+   * lies beside the backward pass and is not waited for, 0 to 1. Null on a GPU, where it is not measured
+   * and the rest is no part of `secondsPerStep`.
    */
   readonly overlap: number | null
 }
@@ -128,6 +129,8 @@ export interface EvaluationEvent {
   readonly queries: number
   /** Neighbours that voted. */
   readonly k: number
+  /** Side at which the pictures were compared, pixels. */
+  readonly imageSize: number
 }
 
 /** A checkpoint is safely on the disk. */

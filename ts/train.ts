@@ -3,7 +3,7 @@
  * `crate/src/step.rs`, which does one step.
  */
 
-import { type Standing, saveCheckpoint } from './checkpoint.js'
+import { recordedSide, type Standing, saveCheckpoint } from './checkpoint.js'
 import { resolveConfig, type TrainConfig } from './config.js'
 import { rankEnvironment } from './distributed/environment.js'
 import { checkDevices } from './distributed/join-ranks.js'
@@ -109,7 +109,9 @@ class Training {
       this.#loss = before.loss
       this.#knnTop1 = before.knnTop1
       this.#checkpoint = prepared.restored?.path ?? null
-      this.#savedAt = before.step
+      // Another side of compared pictures is written down even when no step follows.
+      const isSameSide = recordedSide(before.config) === config.evaluation.imageSize
+      this.#savedAt = isSameSide ? before.step : -1
       this.#evaluatedAt = before.evaluatedAt
     }
   }
@@ -245,6 +247,7 @@ class Training {
       step: this.#step,
       knnTop1,
       ...counts,
+      imageSize: config.evaluation.imageSize,
     } as const
     directory.metrics.append(event)
     this.#emit(event)

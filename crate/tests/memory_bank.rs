@@ -207,3 +207,88 @@ fn what_does_not_fit_is_a_coded_error_and_changes_nothing() {
     let none = MemoryBank::new(0, DIM, Device::Cpu, Kind::Double, 0, false);
     assert_eq!(none.unwrap_err().code(), "CONFIG");
 }
+
+/// The neighbours are those of the rows as they stand, in f32, where a processor that can looks up by
+/// 8-bit codes that must follow every change.
+#[test]
+fn a_look_up_sees_the_rows_as_they_are_now() {
+    for only_filled in [false, true] {
+        let (size, dim) = (96_usize, 32);
+        let new =
+            |seed| MemoryBank::new(size, dim, Device::Cpu, Kind::Float, seed, only_filled).unwrap();
+        let queries = normal(&[17, dim], Kind::Float, 1);
+        let check = |bank: &MemoryBank, when: &str| {
+            let visible = if only_filled { bank.filled().max(1) } else { size } as i64;
+            let rows = bank.rows().narrow(0, 0, visible);
+            let queries = queries.to_kind(rows.kind());
+            let expected = normalize(&queries).unwrap().matmul(&rows.tr());
+            let found = bank.nearest(&queries).unwrap();
+            // Rows that are no number are nobody's neighbours.
+            let expected = expected.nan_to_num(-2.0, None, None).argmax(1, false);
+            assert!(found.indices.equal(&expected), "{when}, only filled: {only_filled}");
+        };
+        let push = |bank: &mut MemoryBank, z: &Tensor| {
+            let ids: Vec<i64> = (0..z.size()[0]).collect();
+            bank.push(z, &ids, None).unwrap();
+        };
+        let mut bank = new(5);
+        check(&bank, "at first");
+        for round in 0..5 {
+            push(&mut bank, &(normal(&[40, dim], Kind::Float, 10 + round) * (1.0 + round as f64)));
+            check(&bank, "after a push");
+        }
+        // Rows that the scale of the others cuts off.
+        push(&mut bank, &Tensor::eye(dim, (Kind::Float, Device::Cpu)));
+        check(&bank, "after rows of another kind");
+        push(&mut bank, &normal(&[3 * size as i64 + 5, dim], Kind::Float, 30));
+        check(&bank, "after more rows than it holds");
+        // Wraps: what is no number comes first, what is one last.
+        push(&mut bank, &normal(&[size as i64 - 7, dim], Kind::Float, 31));
+        let broken = normal(&[20, dim], Kind::Float, 32);
+        let _ = broken.get(1).fill_(f64::NAN);
+        push(&mut bank, &broken);
+        check(&bank, "with a row that is no number");
+        let whole = normal(&[size as i64, dim], Kind::Float, 77);
+        bank.set_rows(&whole).unwrap();
+        check(&bank, "after rows were set");
+        let state = bank.state().unwrap();
+        let mut other = new(6);
+        check(&other, "of another");
+        let get = |name: &str| Ok(state.iter().find(|(n, _)| n == name).unwrap().1.shallow_clone());
+        other.restore(&get).unwrap();
+        check(&other, "after a restore");
+        other.convert(Device::Cpu, Kind::Double).unwrap();
+        check(&other, "in f64");
+        other.convert(Device::Cpu, Kind::Float).unwrap();
+        check(&other, "in f32 again");
+        let none = other.nearest(&normal(&[0, dim], Kind::Float, 1)).unwrap();
+        assert_eq!(none.rows.size(), [0, dim]);
+    }
+    let mut narrow = MemoryBank::new(9, 1, Device::Cpu, Kind::Float, 1, false).unwrap();
+    narrow
+        .set_rows(&Tensor::from_slice(&[1_f32, 1., -1., 1., 1., 1., 1., 1., 1.]).view([9, 1]))
+        .unwrap();
+    let found = narrow.nearest(&Tensor::from_slice(&[-3_f32, 2.0]).view([2, 1])).unwrap();
+    assert!(found.indices.equal(&Tensor::from_slice(&[2_i64, 0])));
+}
+
+/// What the codes' scale and errors remember of the rows of before changes no bit.
+#[test]
+fn a_look_up_depends_on_the_rows_alone() {
+    for (size, dim) in [(20, 2), (20, 8), (33, 5), (300, 32)] {
+        let new = |seed| MemoryBank::new(size, dim, Device::Cpu, Kind::Float, seed, true).unwrap();
+        let mut bank = new(1);
+        for round in 0..12 {
+            let z = normal(&[8, dim], Kind::Float, 100 + round);
+            let state = bank.state().unwrap();
+            let get =
+                |name: &str| Ok(state.iter().find(|(n, _)| n == name).unwrap().1.shallow_clone());
+            let mut other = new(2);
+            other.restore(&get).unwrap();
+            let (own, others) = (bank.nearest(&z).unwrap(), other.nearest(&z).unwrap());
+            assert!(own.indices.equal(&others.indices), "{size} {dim} {round}");
+            assert!(own.similarity.equal(&others.similarity), "{size} {dim} {round}");
+            bank.push(&z, &[0; 8], None).unwrap();
+        }
+    }
+}

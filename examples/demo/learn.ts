@@ -82,7 +82,7 @@ export async function learn(
   return { result: await run, events }
 }
 
-/** Backbone features of every readable picture, brought to `imageSize` or the size of the training. */
+/** Backbone features of every readable picture, brought to `imageSize` or the size at which the training compares. */
 export async function rowsOf(
   data: TrainConfig['data'],
   checkpoint: string,

@@ -541,7 +541,10 @@ export interface StepNumbers {
   communicatedBytes: number
   /** Seconds it did nothing else but wait for them. */
   communicationSeconds: number
-  /** Seconds that gradients were under way; 0 alone and on a GPU, where it is not measured. */
+  /**
+   * Seconds from the first bucket of gradients that left to the last that was back; 0 alone and on a
+   * GPU, where it is not measured.
+   */
   averagingSeconds: number
   /** What of them was beside the backward pass. */
   overlapSeconds: number

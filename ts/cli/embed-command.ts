@@ -15,6 +15,7 @@ import {
 } from './command.js'
 import { FEATURE_FORMATS, type FeatureFormat, writeFeatures } from './feature-file.js'
 import type { Flag } from './flags.js'
+import { IMAGE_SIZE_FLAG, imageSizeOf } from './image-size.js'
 import { EXIT } from './terminal.js'
 import { count } from './words.js'
 
@@ -36,6 +37,7 @@ const FLAGS: readonly Flag[] = [
     words: 'pictures: a folder, searched to its depth',
   },
   OUT_FLAG,
+  IMAGE_SIZE_FLAG,
   DEVICE_FLAG,
 ]
 
@@ -74,10 +76,11 @@ export const embedCommand: Command = {
     if (!schema.device.accepts(device)) {
       issues.push({ field: '--device', value: show(device), expected: schema.device.expected })
     }
+    const size = imageSizeOf(args, issues)
     const format = FEATURE_FORMATS.find((ending) => ending === extname(out).toLowerCase())
     if (out !== '' && format === undefined) issues.push(unknownFormat(out))
     failOn(issues)
-    const embedded = await (await loadApi()).embed({ data, checkpoint, device })
+    const embedded = await (await loadApi()).embed({ data, checkpoint, device, ...size })
     for (const { path, reason } of embedded.bad)
       terminal.err(`warning: ${path} left out: ${reason}\n`)
     const files = await writeFeatures(out, format as FeatureFormat, embedded)

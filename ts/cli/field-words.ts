@@ -100,7 +100,8 @@ export const FIELD_GROUPS: readonly FieldGroup[] = [
       'evaluation.k': 'neighbours that vote',
       'evaluation.temperature': "temperature of the votes' weights",
       'evaluation.samples': 'most training pictures to compare with',
-      'evaluation.imageSize': 'side of compared pictures in pixels',
+      'evaluation.imageSize':
+        "side at which pictures are compared, and embedded later; 'auto' is --image-size",
       'checkpoint.everyEpochs': 'epochs from one checkpoint to the next; 0 is only at the end',
       'checkpoint.everySteps': 'steps from one checkpoint to the next, besides; 0 is never',
       'checkpoint.keep': 'how many of the newest stay',

@@ -14,6 +14,7 @@ import {
 } from './command.js'
 import { valueFromText } from './config-flags.js'
 import type { Flag } from './flags.js'
+import { IMAGE_SIZE_FLAG, imageSizeOf } from './image-size.js'
 import { EXIT } from './terminal.js'
 import { count, percent } from './words.js'
 
@@ -49,6 +50,7 @@ const FLAGS: readonly Flag[] = [
     expected: schema.evaluation.temperature.expected,
     fallback: '0.1',
   },
+  IMAGE_SIZE_FLAG,
   DEVICE_FLAG,
 ]
 
@@ -96,13 +98,14 @@ export const knnCommand: Command = {
       k: checked<number>('k', schema.evaluation.k, '200'),
       temperature: checked<number>('temperature', schema.evaluation.temperature, '0.1'),
       device: checked<string>('device', schema.device, 'auto'),
+      ...imageSizeOf(args, issues),
     }
     failOn(issues)
     const score = await (await loadApi()).knn(options)
     terminal.out(
       args.values.get('json') === true
         ? `${JSON.stringify(score)}\n`
-        : `kNN top-1 ${percent(score.top1, 1)} (${count(score.queries)} pictures against ${count(score.references)}, k ${score.k}, temperature ${score.temperature})\n`,
+        : `kNN top-1 ${percent(score.top1, 1)} (${count(score.queries)} pictures against ${count(score.references)}, k ${score.k}, temperature ${score.temperature}, ${score.imageSize} px)\n`,
     )
     return EXIT.ok
   },

@@ -25,7 +25,7 @@ export interface FittedConfig
 }
 
 /**
- * Settles batch size, learning rate, bank and the side of evaluated pictures for `pictures` training pictures (after hold-out and
+ * Settles batch size, learning rate, bank and the side of compared pictures for `pictures` training pictures (after hold-out and
  * subset).
  *
  * @throws NnclrError CONFIG when the pictures are too few.
@@ -39,11 +39,11 @@ export function fitToSet(config: ResolvedConfig, pictures: number): FittedConfig
     batchSize,
     lr: config.lr === 'auto' ? (config.baseLr * batchSize) / BASE_BATCH : config.lr,
     memoryBank: { ...config.memoryBank, size: bankSize(config.memoryBank, pictures) },
-    evaluation: { ...config.evaluation, imageSize: comparedSize(config) },
+    evaluation: { ...config.evaluation, imageSize: comparedSide(config) },
   }
 }
 
-function comparedSize({ evaluation, imageSize }: ResolvedConfig): number {
+function comparedSide({ evaluation, imageSize }: ResolvedConfig): number {
   return evaluation.imageSize === 'auto' ? imageSize : evaluation.imageSize
 }
 

@@ -69,6 +69,7 @@ export async function configFile(
       batchSize: config.batchSize,
       lr: config.lr,
       memoryBank: config.memoryBank,
+      evaluation: config.evaluation,
       ranks,
       device,
       threads,

@@ -48,7 +48,7 @@ void Group::wait(const c10::intrusive_ptr<c10d::Work>& work, const Tensor& tenso
   const auto begun = std::chrono::steady_clock::now();
   bytes += static_cast<int64_t>(tensor.nbytes());
   work->wait();
-  nanoseconds += (std::chrono::steady_clock::now() - begun).count();
+  waited_ns += (std::chrono::steady_clock::now() - begun).count();
 }
 
 // Collectives get detached tensors: Gloo copies on its own thread, where gradients are recorded.
@@ -217,18 +217,18 @@ bool nnclr_barrier(Group* group, int64_t timeout_ms, char* message) {
   });
 }
 
-// Bytes given to collectives and nanoseconds waited in them since the last call.
 // Mirrors `Counted` of crate/src/distributed/ffi.rs.
 struct nnclr_group_counted {
   int64_t bytes;
-  int64_t nanoseconds;
-  int64_t averaging;
-  int64_t overlap;
+  int64_t waited_ns;
+  int64_t averaging_ns;
+  int64_t overlap_ns;
 };
 
+// What collectives cost since the last call.
 nnclr_group_counted nnclr_group_traffic(Group* group) {
-  return {group->bytes.exchange(0), group->nanoseconds.exchange(0), group->averaging.exchange(0),
-          group->overlap.exchange(0)};
+  return {group->bytes.exchange(0), group->waited_ns.exchange(0), group->averaging_ns.exchange(0),
+          group->overlap_ns.exchange(0)};
 }
 
 }  // extern "C"

@@ -20,10 +20,11 @@ struct Group : torch::CustomClassHolder {
   int size;
   // What this process gave to collectives, and how long it did nothing else but wait for them.
   std::atomic<int64_t> bytes{0};
-  std::atomic<int64_t> nanoseconds{0};
-  // How long gradients were under way, and how much of that was beside the backward pass.
-  std::atomic<int64_t> averaging{0};
-  std::atomic<int64_t> overlap{0};
+  std::atomic<int64_t> waited_ns{0};
+  // From the first bucket of gradients that left to the last that was back, and how much of that was
+  // beside the backward pass.
+  std::atomic<int64_t> averaging_ns{0};
+  std::atomic<int64_t> overlap_ns{0};
 
   // Sum over the ranks, in place.
   void sum(Tensor& tensor);

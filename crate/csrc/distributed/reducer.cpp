@@ -30,9 +30,9 @@ void count(Reducer& reducer) {
   };
   const int64_t averaging = of("backward_comm_time");
   const int64_t overlap = std::min(averaging, of("backward_compute_comm_overlap_time"));
-  reducer.group->averaging += averaging;
-  reducer.group->overlap += overlap;
-  reducer.group->nanoseconds += averaging - overlap;
+  reducer.group->averaging_ns += averaging;
+  reducer.group->overlap_ns += overlap;
+  reducer.group->waited_ns += averaging - overlap;
 }
 
 }  // namespace
@@ -77,7 +77,7 @@ Reducer* nnclr_reducer_new(nnclr::Group* group, at::Tensor** parameters, int64_t
 // its gradients are averaged with those of the next (gradient accumulation).
 bool nnclr_reducer_prepare(Reducer* reducer, const at::Tensor* loss, char* message) {
   return nnclr::guarded(message, [&] {
-    // Counts the pass, without which its times are not taken.
+    // Tells c10d that a pass begins: it takes no times of passes that it has not counted.
     if (reducer->timed) reducer->reducer->prepare_for_forward();
     reducer->reducer->rebuild_buckets();
     reducer->reducer->prepare_for_backward({*loss});

@@ -9,6 +9,7 @@ mod optimizer;
 mod process_group;
 mod promise;
 mod session;
+mod step_numbers;
 mod system;
 mod tensor;
 

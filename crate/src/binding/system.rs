@@ -63,7 +63,7 @@ fn cpu_features() -> Vec<&'static str> {
                 $(if std::arch::is_x86_feature_detected!($name) { found.push($name); })*
             };
         }
-        note!("sse4.1", "avx", "fma", "avx2", "avx512f", "avx512bf16");
+        note!("sse4.1", "avx", "fma", "avx2", "avx512f", "avx512vnni", "avx512bf16");
     }
     #[cfg(target_arch = "aarch64")]
     found.push("neon");

@@ -27,9 +27,9 @@ pub struct Config {
 #[repr(C)]
 pub struct Counted {
     pub bytes: i64,
-    pub nanoseconds: i64,
-    pub averaging: i64,
-    pub overlap: i64,
+    pub waited_ns: i64,
+    pub averaging_ns: i64,
+    pub overlap_ns: i64,
 }
 
 unsafe extern "C" {

@@ -11,7 +11,8 @@ pub struct Traffic {
     pub bytes: u64,
     /// How long it did nothing else but wait for them.
     pub waited: Duration,
-    /// How long gradients were under way; zero on a GPU, where it is not measured.
+    /// From the first bucket of gradients that left to the last that was back; zero on a GPU, where it is
+    /// not measured.
     pub averaging: Duration,
     /// What of that was beside the backward pass. `averaging - overlap` is part of `waited`.
     pub overlap: Duration,
@@ -22,9 +23,9 @@ impl From<Counted> for Traffic {
         let lasted = |nanoseconds: i64| Duration::from_nanos(nanoseconds.max(0) as u64);
         Self {
             bytes: counted.bytes.max(0) as u64,
-            waited: lasted(counted.nanoseconds),
-            averaging: lasted(counted.averaging),
-            overlap: lasted(counted.overlap),
+            waited: lasted(counted.waited_ns),
+            averaging: lasted(counted.averaging_ns),
+            overlap: lasted(counted.overlap_ns),
         }
     }
 }

@@ -4,9 +4,11 @@
 //! bank holds z itself. A batch that crosses the end wraps without loss; a batch larger than the bank
 //! keeps its newest rows. Look-up comes before push, so no row meets its own step.
 
+use std::cell::OnceCell;
+
 use tch::{Device, Kind, Tensor};
 
-use super::nearest::nearest_rows;
+use super::nearest::{Codes, HEADROOM, nearest_rows, wants_codes};
 use super::nt_xent::normalize;
 use crate::error::{Error, Result};
 use crate::rng;
@@ -29,6 +31,9 @@ pub struct Neighbours {
 #[derive(Debug)]
 pub struct MemoryBank {
     rows: Tensor,
+    /// The rows in 8 bits, where that makes look-ups faster; made at the first one, and anew with every
+    /// turn of the ring.
+    codes: OnceCell<Codes>,
     lengths: Tensor,
     samples: Vec<i64>,
     labels: Vec<i64>,
@@ -61,6 +66,7 @@ impl MemoryBank {
         let rows = normalize(&rows.f_to_device(device)?.f_to_kind(kind)?)?;
         Ok(Self {
             rows,
+            codes: OnceCell::new(),
             lengths: Tensor::f_ones([size as i64], (kind, device))?,
             samples: vec![NO_SAMPLE; size],
             labels: vec![NO_SAMPLE; size],
@@ -105,6 +111,7 @@ impl MemoryBank {
 
     /// Moves the rows to another device and dtype.
     pub fn convert(&mut self, device: Device, kind: Kind) -> Result<()> {
+        self.codes.take();
         self.rows = self.rows.f_to_device(device)?.f_to_kind(kind)?;
         self.lengths = self.lengths.f_to_device(device)?.f_to_kind(kind)?;
         Ok(())
@@ -116,6 +123,7 @@ impl MemoryBank {
             let (got, expected) = (rows.size(), self.rows.size());
             return Err(Error::shape("bank rows", format!("{got:?}"), format!("{expected:?}")));
         }
+        self.codes.take();
         self.rows.f_copy_(&normalize(rows)?)?;
         Ok(())
     }
@@ -141,9 +149,20 @@ impl MemoryBank {
         tch::no_grad(|| {
             let z = normalize(z)?;
             let visible = if self.only_filled { self.filled.max(1) } else { self.size() } as i64;
-            let (similarity, indices) = nearest_rows(&z, &self.rows.f_narrow(0, 0, visible)?)?;
+            let rows = self.rows.f_narrow(0, 0, visible)?;
+            let (similarity, indices) = nearest_rows(&z, &rows, self.codes()?)?;
             Ok(Neighbours { rows: self.rows.f_index_select(0, &indices)?, indices, similarity })
         })
+    }
+
+    fn codes(&self) -> Result<Option<&Codes>> {
+        if !wants_codes(&self.rows) {
+            return Ok(None);
+        }
+        if self.codes.get().is_none() {
+            let _ = self.codes.set(Codes::of(&self.rows, HEADROOM)?);
+        }
+        Ok(self.codes.get())
     }
 
     /// `count` rows drawn from the bank without regard to any query: the random-bank control.
@@ -178,6 +197,7 @@ impl MemoryBank {
                 Ok(())
             };
             tch::no_grad(|| copy(&self.rows, &rows).and_then(|()| copy(&self.lengths, &lengths)))?;
+            self.write_codes(&rows.f_narrow(0, from as i64, run as i64)?)?;
             let place = self.position..self.position + run;
             self.samples[place.clone()].copy_from_slice(&samples[from..from + run]);
             match labels {
@@ -193,6 +213,18 @@ impl MemoryBank {
             from += run;
         }
         self.pushes += 1;
+        Ok(())
+    }
+
+    /// Keeps the codes of what was just written at `position`; codes that cannot follow are made anew at
+    /// the next look-up.
+    fn write_codes(&mut self, written: &Tensor) -> Result<()> {
+        let Some(mut codes) = self.codes.take() else { return Ok(()) };
+        tch::no_grad(|| codes.write(self.position, written))?;
+        let ends_turn = self.position + written.size()[0] as usize == self.size();
+        if !ends_turn && !codes.is_worn() {
+            let _ = self.codes.set(codes);
+        }
         Ok(())
     }
 
@@ -239,6 +271,7 @@ impl MemoryBank {
         self.labels = numbers("labels")?;
         self.written = numbers("written")?;
         (self.position, self.filled, self.pushes) = (position as usize, filled as usize, pushes);
+        self.codes.take();
         self.rows.f_copy_(&get("rows")?)?;
         self.lengths.f_copy_(&get("lengths")?)?;
         Ok(())

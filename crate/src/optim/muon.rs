@@ -177,13 +177,14 @@ mod tests {
     #[test]
     fn singular_values_come_out_near_one_whatever_the_shape_and_scale() {
         tch::manual_seed(2);
-        for kind in [Kind::Float, Kind::BFloat16] {
+        // Beyond 1.2 the polynomial is steep: what bf16 rounds comes out larger.
+        for (kind, limit) in [(Kind::Float, 1.3), (Kind::BFloat16, 1.7)] {
             for (shape, scale) in [([16, 144], 1e-4), ([144, 16], 1e4), ([40, 40], 1.0)] {
                 let matrix = Tensor::randn(shape, (Kind::Float, Device::Cpu)) * scale;
                 let values = orthogonal(&matrix.to_kind(kind)).to_kind(Kind::Float);
                 let values = values.svd(true, false).1;
                 let [least, most] = [values.min(), values.max()].map(|v| v.double_value(&[]));
-                assert!(least > 0.1 && most < 1.3, "{kind:?} {shape:?}: {least} to {most}");
+                assert!(least > 0.1 && most < limit, "{kind:?} {shape:?}: {least} to {most}");
             }
         }
     }

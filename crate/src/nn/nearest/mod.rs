@@ -5,13 +5,15 @@
 //! the last bits; the rule makes the answer a property of the rows, not of the path.
 
 mod candidates;
+mod codes;
 mod scan;
 
 use tch::{Device, Kind, Tensor};
 
-use crate::device::has_fast_bf16;
+use crate::device::has_fast_int8;
 use crate::error::{Error, Result};
 use crate::nn::memory::slice_of;
+pub use codes::{Codes, HEADROOM};
 use scan::{Number, Scan};
 
 /// Rows looked at together: small enough that their products stay in cache.
@@ -19,16 +21,33 @@ const BLOCK_ROWS: i64 = 4096;
 /// Products held at once where there is no cache to stay in.
 const MOST_PRODUCTS: i64 = 1 << 26;
 
-/// Similarity `[N]` and place `[N]` of the row of `rows [M, D]` nearest to each of `queries [N, D]`.
-pub fn nearest_rows(queries: &Tensor, rows: &Tensor) -> Result<(Tensor, Tensor)> {
+/// Whether codes of these rows would make looking them up faster. One component has no matrix of 8-bit
+/// products.
+pub fn wants_codes(rows: &Tensor) -> bool {
+    let on_cpu = (rows.device(), rows.kind()) == (Device::Cpu, Kind::Float);
+    on_cpu && has_fast_int8() && rows.size()[1] > 1
+}
+
+/// Similarity `[N]` and place `[N]` of the row of `rows [M, D]` nearest to each of `queries [N, D]`;
+/// `codes` of the same rows, or of more, where they are wanted.
+pub fn nearest_rows(
+    queries: &Tensor,
+    rows: &Tensor,
+    codes: Option<&Codes>,
+) -> Result<(Tensor, Tensor)> {
     if rows.size()[0] == 0 {
         return Err(Error::shape("memory bank", "no rows", "at least 1"));
     }
     match (rows.device(), rows.kind()) {
-        (Device::Cpu, Kind::Float) if has_fast_bf16() => match candidates::ranked(queries, rows)? {
-            Some(found) => Ok(found),
-            None => blocked::<f32>(queries, rows),
-        },
+        (Device::Cpu, Kind::Float) if queries.size()[0] > 0 => {
+            let coarse =
+                codes.map_or(Ok(None), |codes| candidates::by_codes(queries, rows, codes))?;
+            // Whoever finds candidates ranks them alike, so that codes decide nothing but the time.
+            match coarse.map_or_else(|| candidates::by_products(queries, rows), |c| Ok(Some(c)))? {
+                Some(found) => Ok(found),
+                None => blocked::<f32>(queries, rows),
+            }
+        }
         (Device::Cpu, Kind::Float) => blocked::<f32>(queries, rows),
         (Device::Cpu, Kind::Double) => blocked::<f64>(queries, rows),
         _ => whole(queries, rows),

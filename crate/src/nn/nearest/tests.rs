@@ -21,6 +21,7 @@ fn listed(index: &Tensor) -> Vec<i64> {
 #[test]
 fn all_paths_find_the_same_rows() {
     tch::manual_seed(1);
+    let mut compared = 0;
     for (rows, dim) in [(1, 8), (65, 3), (4096, 128), (9001, 64)] {
         let alike = [clustered(rows, dim, 0.3), clustered(rows, dim, 0.0)];
         for bank in alike.iter().chain(&[unit([rows, dim])]) {
@@ -29,21 +30,80 @@ fn all_paths_find_the_same_rows() {
             let (other, everywhere) = whole(&queries, bank).unwrap();
             assert_eq!(listed(&index), listed(&everywhere), "{rows} {dim}");
             assert!((&similarity - other).abs().max().double_value(&[]) < 1e-6);
-            if let Some((coarse, found)) = candidates::ranked(&queries, bank).unwrap() {
+            let mut ranked = vec![candidates::by_products(&queries, bank).unwrap()];
+            if has_fast_int8() {
+                let codes = Codes::of(bank, HEADROOM).unwrap();
+                ranked.push(candidates::by_codes(&queries, bank, &codes).unwrap());
+            }
+            for (close, found) in ranked.into_iter().flatten() {
                 assert_eq!(listed(&index), listed(&found), "{rows} {dim}");
-                assert!((&similarity - coarse).abs().max().double_value(&[]) < 1e-6);
+                assert!((&similarity - close).abs().max().double_value(&[]) < 1e-6);
+                compared += 1;
             }
         }
+    }
+    assert!(compared >= 8, "{compared} of the coarse paths gave an answer");
+}
+
+#[test]
+fn what_found_the_candidates_decides_not_a_bit() {
+    if !has_fast_int8() {
+        return;
+    }
+    tch::manual_seed(4);
+    let (queries, rows) = (clustered(64, 96, 0.5), clustered(9001, 96, 0.8));
+    let codes = Codes::of(&rows, HEADROOM).unwrap();
+    let by_codes = nearest_rows(&queries, &rows, Some(&codes)).unwrap();
+    let without = nearest_rows(&queries, &rows, None).unwrap();
+    assert!(candidates::by_codes(&queries, &rows, &codes).unwrap().is_some());
+    assert_eq!((by_codes.0.equal(&without.0), by_codes.1.equal(&without.1)), (true, true));
+}
+
+#[test]
+fn candidates_are_few_where_rows_differ_and_given_up_where_they_do_not() {
+    tch::manual_seed(2);
+    let queries = unit([16, 128]);
+    let alike = unit([1, 128]).expand([5000, 128], false).contiguous();
+    let found = |rows: &Tensor| candidates::by_products(&queries, rows).unwrap().is_some();
+    assert!(found(&unit([8192, 128])) && !found(&alike));
+    if has_fast_int8() {
+        let found = |rows: &Tensor| {
+            let codes = Codes::of(rows, HEADROOM).unwrap();
+            candidates::by_codes(&queries, rows, &codes).unwrap().is_some()
+        };
+        assert!(found(&unit([8192, 128])) && !found(&alike));
+        let rows = unit([100, 128]);
+        let _ = rows.get(7).get(7).fill_(f64::NAN);
+        assert!(!found(&rows), "a row that is no number has no code");
     }
 }
 
 #[test]
-fn bf16_candidates_are_few_where_rows_differ_and_given_up_where_they_do_not() {
-    tch::manual_seed(2);
-    let queries = unit([16, 128]);
-    let found = |rows: &Tensor| candidates::ranked(&queries, rows).unwrap().is_some();
-    assert!(found(&unit([8192, 128])));
-    assert!(!found(&unit([1, 128]).expand([5000, 128], false).contiguous()));
+fn codes_follow_what_is_written_and_say_when_they_no_longer_fit() {
+    tch::manual_seed(3);
+    let (queries, rows, new) = (unit([16, 64]), unit([512, 64]), unit([32, 64]));
+    let mut codes = Codes::of(&rows, HEADROOM).unwrap();
+    let check = |queries: &Tensor, rows: &Tensor, codes: &Codes| {
+        if has_fast_int8() {
+            let found = candidates::by_codes(queries, rows, codes).unwrap().unwrap().1;
+            assert_eq!(listed(&found), listed(&blocked::<f32>(queries, rows).unwrap().1));
+        }
+    };
+    rows.narrow(0, 100, 32).copy_(&new);
+    codes.write(100, &new).unwrap();
+    assert!(!codes.is_worn());
+    check(&queries, &rows, &codes);
+    check(&new, &rows, &codes);
+    // All of its length in one component: far above the scale, and cut off.
+    let peak = Tensor::zeros([1, 64], (Kind::Float, Device::Cpu));
+    let _ = peak.get(0).get(5).fill_(1.0);
+    rows.narrow(0, 3, 1).copy_(&peak);
+    codes.write(3, &peak).unwrap();
+    assert!(codes.is_worn());
+    check(&peak, &rows, &codes);
+    codes.write(3, &(peak * f64::NAN)).unwrap();
+    codes.write(3, &new.narrow(0, 0, 1)).unwrap();
+    assert!(codes.is_worn() && codes.error.is_nan(), "what was no number is not forgotten");
 }
 
 #[test]
