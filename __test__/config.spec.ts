@@ -185,8 +185,8 @@ test('fields are listed with what they take', (t) => {
 
 test("'auto' is settled by the size of the set", (t) => {
   const config = resolveConfig(MINIMUM)
-  t.like(fitToSet(config, 50_000), { batchSize: 256, lr: 0.06, memoryBank: { size: 16_384 } })
-  t.like(fitToSet(config, 128), { batchSize: 128, lr: 0.03, memoryBank: { size: 64 } })
+  t.like(fitToSet(config, 50_000), { batchSize: 256, lr: 0.04, memoryBank: { size: 16_384 } })
+  t.like(fitToSet(config, 128), { batchSize: 128, lr: 0.02, memoryBank: { size: 64 } })
   const explicit = resolveConfig({ ...MINIMUM, lr: 1, memoryBank: { size: 7 }, batchSize: 4 })
   t.like(fitToSet(explicit, 128), { batchSize: 4, lr: 1, memoryBank: { size: 7 } })
   t.is(fitToSet(config, 128).evaluation.imageSize, 32)

@@ -16,6 +16,7 @@ export const TINY: Partial<TrainConfig> = {
   projectionHead: { hidden: 16, out: 8 },
   predictionHead: { hidden: 16 },
   memoryBank: { size: 32 },
+  optimizer: 'sgd',
   lr: 0.05,
   neighbourWarmup: 0.25,
   precision: 'fp32',

@@ -73,6 +73,7 @@ const EMOJI_SETTINGS = {
   // A quarter of the small stem's work at 32 pixels.
   stem: 'imagenet',
   batchSize: 64,
+  optimizer: 'sgd',
   baseLr: 0.06,
   temperature: 0.1,
   // Neighbours help only once they are good ones, late in so short a training.

@@ -153,7 +153,7 @@ export interface Settings {
   temperature: number
   /**
    * Update rule; `'muon'` is Muon on the convolutions but the first, and AdamW at a twentieth of
-   * `lr` on the rest. @default 'sgd'. solo-learn: `optimizer.name`.
+   * `lr` on the rest. @default 'muon'. solo-learn: `optimizer.name`.
    */
   optimizer: 'sgd' | 'lars' | 'adamw' | 'muon'
   /**
@@ -163,7 +163,7 @@ export interface Settings {
   lr: number | 'auto'
   /**
    * Learning rate for 256 pictures a step, scaled with `batchSize` when `lr` is `'auto'`. @default
-   * 0.06.
+   * 0.04, for Muon; SGD wants about 0.06, AdamW 0.001.
    */
   baseLr: number
   /** Course of the rate after warm-up: cosine down to `lrEnd`, or constant. @default 'cosine'. */
