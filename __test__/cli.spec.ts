@@ -36,6 +36,8 @@ test('flags become fields, in groups with a dot or with dashes', async (t) => {
     '--background',
     '0,0,0',
     '--no-drop-last',
+    '--optimizer',
+    'sgd',
     '--nesterov',
     '--validation',
     '0.25',
@@ -50,6 +52,7 @@ test('flags become fields, in groups with a dot or with dashes', async (t) => {
     transform: { cropScale: [0.2, 1], hue: 0.1, rotationDegrees: null },
     background: [0, 0, 0],
     dropLast: false,
+    optimizer: 'sgd',
     nesterov: true,
     validation: 0.25,
   })
