@@ -55,6 +55,7 @@ for (const neighbours of ['bank', 'none', 'random'] as const) {
     const config = {
       ...ONE,
       neighbours,
+      viewLoss: 'predicted',
       weightDecay: 0,
       memoryBank: { size: 32, warmup: 'random' },
     } as const
@@ -100,7 +101,8 @@ test('the temperature reaches the loss', async (t) => {
 })
 
 test('a checkpoint holds the bank and the momentum of every trained tensor', async (t) => {
-  const { result } = await trained(t, { ...ONE, momentum: 0.9 })
+  const memoryBank = { size: 32, warmup: 'random' } as const
+  const { result } = await trained(t, { ...ONE, memoryBank, momentum: 0.9 })
   const { tensors } = await partsOf(checkpointOf(result))
   const isMeasured = /\.(running_mean|running_var|num_batches_tracked)$/
   const parameters = [...tensors.keys()].filter(

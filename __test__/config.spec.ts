@@ -94,6 +94,7 @@ const WRONG: Record<string, unknown[]> = {
   memoryBank: [{ size: 0 }, { size: 'all' }, { warmup: 'fil' }, 4096, null, []],
   neighbourWarmup: [-0.1, 1.1, 'half'],
   neighbourWeight: [-0.1, 1.1, Number.NaN, 'auto', null],
+  viewLoss: ['SimCLR', 'p', null],
   temperature: [0, -1, 101],
   optimizer: ['SGD', 'adam', null],
   lr: [0, -1, Number.NaN, 'high'],

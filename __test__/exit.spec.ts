@@ -115,7 +115,7 @@ test.serial(
       loader: { views: viewOptions(presets.default.transform), size: 16, seed: 0, workers: 1,
         onBadImage: 'error' },
       session: { backbone: 'resnet10', stem: 'small', projectionHidden: 16, out: 8,
-        predictionHidden: 16, bankSize: 32, bankOnlyFilled: true, loss: 'paper', temperature: 0.2,
+        predictionHidden: 16, bankSize: 32, bankOnlyFilled: true, loss: 'paper', temperature: 0.2, viewLoss: 'simclr',
         optimizer: 'sgd', momentum: 0, nesterov: false, weightDecay: 0, excludeNorms: false,
         trustCoefficient: 0.001, precision: "fp32", device: 'cpu', seed: 0, threads: 1 },
     }

@@ -27,9 +27,9 @@ class NNCLR extends Module {
   readonly projectionHead: NNCLRProjectionHead = new NNCLRProjectionHead(512, 16, 8)
   readonly predictionHead: NNCLRPredictionHead = new NNCLRPredictionHead(8, 16, 8)
 
-  forward(x: Tensor): [z: Tensor, p: Tensor] {
+  forward(x: Tensor): [z: Tensor, p: Tensor, live: Tensor] {
     const z = this.projectionHead.forward(this.backbone.forward(x).flatten(1))
-    return [z.detach(), this.predictionHead.forward(z)]
+    return [z.detach(), this.predictionHead.forward(z), z]
   }
 }
 
@@ -41,6 +41,7 @@ async function bothLosses(
   t: ExecutionContext,
   precision: 'fp32' | 'fp64',
   weight: number = 1,
+  viewLoss: 'simclr' | 'predicted' = 'predicted',
 ): Promise<{ fused: number[]; written: number[] }> {
   const folder = await temporaryFolder(t)
   const data = samples(40)
@@ -55,6 +56,7 @@ async function bothLosses(
     bankOnlyFilled: false,
     loss: 'nt-xent',
     temperature: 0.2,
+    viewLoss,
     optimizer: 'sgd',
     momentum: 0.9,
     nesterov: false,
@@ -102,12 +104,14 @@ async function bothLosses(
         Tensor,
         Tensor,
       ]
-      const [z0, p0] = model.forward(x0)
-      const [z1, p1] = model.forward(x1)
+      const [z0, p0, live0] = model.forward(x0)
+      const [z1, p1, live1] = model.forward(x1)
       const n0 = bank.forward(z0, { update: false })
       const n1 = bank.forward(z1, { update: true })
       const neighbours = criterion.forward(n0, p1).add(criterion.forward(n1, p0)).mul(0.5)
-      const other = () => criterion.forward(z0, p1).add(criterion.forward(z1, p0)).mul(0.5)
+      const others = { simclr: [live0, live1, live1, live0], predicted: [z0, p1, z1, p0] } as const
+      const [a, b, c, d] = others[viewLoss]
+      const other = () => criterion.forward(a, b).add(criterion.forward(c, d)).mul(0.5)
       const loss = weight === 1 ? neighbours : neighbours.mul(weight).add(other().mul(1 - weight))
       loss.backward()
       optimizer.step()
@@ -130,6 +134,12 @@ test('in f64 the hand-written loop is the fused step, bit for bit', async (t) =>
 test('with a weight it is the sum of two losses, bit for bit', async (t) => {
   const { fused, written } = await bothLosses(t, 'fp64', 0.25)
   t.deepEqual(written, fused)
+})
+
+test("with SimCLR's loss for the views gradient flows through z too, bit for bit", async (t) => {
+  const { fused, written } = await bothLosses(t, 'fp64', 0.25, 'simclr')
+  t.deepEqual(written, fused)
+  t.notDeepEqual(fused, (await bothLosses(t, 'fp64', 0.25)).fused)
 })
 
 test('in f32 they agree to 1e-6', async (t) => {

@@ -37,6 +37,7 @@ test("preset 'lightly' is the reference program", (t) => {
     temperature: 0.5,
     neighbourWarmup: 0,
     neighbourWeight: 1,
+    viewLoss: 'predicted',
     memoryBank: { size: 4096, warmup: 'random' },
     projectionHead: { hidden: 512, out: 128 },
     predictionHead: { hidden: 512 },
@@ -46,11 +47,14 @@ test("preset 'lightly' is the reference program", (t) => {
 })
 
 test('neighbours are the only positives where a namesake says so, and have half of it by default', (t) => {
-  const weights = PRESET_NAMES.map((name) => [name, presets[name].neighbourWeight])
+  const weights = PRESET_NAMES.map((name) => {
+    const { neighbourWeight, viewLoss } = presets[name]
+    return [name, [neighbourWeight, viewLoss]]
+  })
   t.deepEqual(Object.fromEntries(weights), {
-    default: 0.5,
-    lightly: 1,
-    paper: 1,
-    'solo-learn': 1,
+    default: [0.5, 'simclr'],
+    lightly: [1, 'predicted'],
+    paper: [1, 'predicted'],
+    'solo-learn': [1, 'predicted'],
   })
 })

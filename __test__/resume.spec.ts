@@ -195,21 +195,22 @@ test.serial(
       lr: 0.1,
       memoryBank: { size: 21 },
       neighbourWeight: 1,
+      viewLoss: 'predicted',
       validation: 0.5,
     }
     const error = await t.throwsAsync(train(tiny(straight, changes)), { instanceOf: NnclrError })
     t.is(error.code, 'CONFIG')
     const fields = error.issues.map(({ field }) => field).sort()
-    t.deepEqual(fields, ['lr', 'memoryBank', 'neighbourWeight', 'validation'])
+    t.deepEqual(fields, ['lr', 'memoryBank', 'neighbourWeight', 'validation', 'viewLoss'])
     t.deepEqual(await readdir(join(straight, 'checkpoints')), before)
   },
 )
 
-test('a run of before there was a weight goes on with neighbours alone', (t) => {
+test('a run of before there was a weight goes on with neighbours and gradient through p alone', (t) => {
   const given = { data: 'photos/', out: 'runs/first' }
-  const { neighbourWeight, ...config } = resolveConfig(given)
-  t.is(neighbourWeight, 0.5)
-  t.is(restoreSettings(given, { config }, []).neighbourWeight, 1)
+  const { neighbourWeight, viewLoss, ...config } = resolveConfig(given)
+  t.deepEqual([neighbourWeight, viewLoss], [0.5, 'simclr'])
+  t.like(restoreSettings(given, { config }, []), { neighbourWeight: 1, viewLoss: 'predicted' })
   t.throws(() => restoreSettings({ ...given, neighbourWeight: 0.5 }, { config }, []), {
     message: /neighbourWeight: got 0.5, expected 1, as the run began/,
   })

@@ -78,6 +78,23 @@ test("what neighbours don't weigh is the other view's", async (t) => {
   }
 })
 
+test("SimCLR's loss counts where the other view is the positive, and there alone", async (t) => {
+  const bank = { memoryBank: { size: 32, warmup: 'random' }, neighbourWarmup: 0 } as const
+  const both = async (changes: Partial<TrainConfig>): Promise<string[]> => {
+    const [simclr, predicted] = [
+      await trained(t, { ...bank, ...changes, viewLoss: 'simclr' }),
+      await trained(t, { ...bank, ...changes, viewLoss: 'predicted' }),
+    ]
+    return differingModel(simclr, predicted)
+  }
+  for (const neighbours of ['bank', 'random'] as const) {
+    t.deepEqual(await both({ neighbours, neighbourWeight: 1 }), [], neighbours)
+    t.true((await both({ neighbours, neighbourWeight: 0.5 })).length > 10, neighbours)
+  }
+  t.true((await both({ neighbours: 'none' })).length > 10)
+  t.true((await both({ neighbourWarmup: 1, neighbourWeight: 1 })).length > 10)
+})
+
 test('labels never reach the weights', async (t) => {
   const plain = await trained(t, { data: samples(16, null) })
   const one = await trained(t, { data: samples(16, (i) => `${i % 2}`) })

@@ -71,6 +71,7 @@ function optionsOf(config: FittedConfig): SessionOptions {
     bankOnlyFilled: config.memoryBank.warmup === 'fill',
     loss: config.loss,
     temperature: config.temperature,
+    viewLoss: config.viewLoss,
     optimizer: config.optimizer,
     momentum: config.momentum,
     nesterov: config.nesterov,

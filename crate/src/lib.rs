@@ -1,7 +1,7 @@
 //! NNCLR (arXiv 2104.14548): self-supervised visual learning on libtorch.
 //!
 //! Layers, lowest first: `image` knows no torch; `loader` makes batches on worker threads; `nn`,
-//! `optim`, `step` and `eval` are the method; `checkpoint` and `session` hold a run together; `engine`
+//! `optim`, `step` with `health`, and `eval` are the method; `checkpoint` and `session` hold a run together; `engine`
 //! is the one thread that talks to libtorch; `distributed` is what several ranks share; `binding` alone
 //! knows Node.
 
@@ -13,6 +13,7 @@ pub mod distributed;
 pub mod engine;
 pub mod error;
 pub mod eval;
+pub mod health;
 pub mod image;
 pub mod loader;
 pub mod memory_cache;

@@ -5,10 +5,10 @@ use tch::{Device, Kind, Tensor};
 
 use crate::distributed::{ProcessGroup, Reducer, Traffic, backward};
 use crate::error::{Error, Result};
+use crate::health::Found;
 use crate::nn::nt_xent::Everyone;
 use crate::nn::store::Entry;
 use crate::nn::{Loss, Nnclr};
-use crate::step::Found;
 
 /// What is shared beside the gradients.
 #[derive(Debug, Clone, Copy)]

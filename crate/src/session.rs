@@ -13,7 +13,7 @@ use crate::nn::{Folded, Loss, MemoryBank, Nnclr, NnclrOptions};
 use crate::optim::{Optimizer, Rule};
 use crate::pixels;
 use crate::ranks::{Company, Ranks, RanksOptions, Word};
-use crate::step::{Hyper, Positive, StepStats, Views, step_among};
+use crate::step::{Hyper, Positive, StepStats, ViewLoss, Views, step_among};
 
 /// Dtypes of a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,6 +49,8 @@ pub struct SessionOptions {
     pub loss: Loss,
     /// Its temperature.
     pub temperature: f64,
+    /// Form of the loss where the other view is the positive.
+    pub view_loss: ViewLoss,
     /// Update rule.
     pub rule: Rule,
     /// L2 penalty.
@@ -144,8 +146,8 @@ impl Session {
             samples: &samples,
             labels: labels.as_deref(),
         };
-        let (loss, temperature) = (self.options.loss, self.options.temperature);
-        let hyper = Hyper { loss, temperature, lr, positive, neighbour_weight };
+        let SessionOptions { loss, temperature, view_loss, .. } = self.options;
+        let hyper = Hyper { loss, temperature, lr, positive, view_loss, neighbour_weight };
         let Self { company, model, bank, optimizer, .. } = self;
         step_among(company, model, bank, optimizer, &views, hyper, word)
     }
@@ -232,6 +234,7 @@ mod tests {
             bank_only_filled: false,
             loss: Loss::NtXent,
             temperature: 0.5,
+            view_loss: ViewLoss::Predicted,
             rule: Rule::Sgd { momentum: 0.0, nesterov: false },
             weight_decay: 0.0,
             exclude_norms: false,

@@ -1,9 +1,12 @@
 //! One training step of NNCLR (paper section 3, figure 2).
 
+use std::str::FromStr;
+
 use tch::{Kind, Tensor};
 
 use crate::distributed::Traffic;
 use crate::error::{Error, Result};
+use crate::health::{Found, health};
 use crate::nn::store::Entry;
 use crate::nn::{Loss, MemoryBank, Neighbours, Nnclr};
 use crate::optim::Optimizer;
@@ -18,6 +21,27 @@ pub enum Positive {
     View,
     /// Random rows of the bank: the control that shows what a broken bank would cost.
     Random,
+}
+
+/// The loss where the other view is the positive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ViewLoss {
+    /// p of one view towards z of the other, as towards a neighbour: gradient through p alone.
+    Predicted,
+    /// SimCLR's: z towards z without the prediction head, gradient through both.
+    SimClr,
+}
+
+impl FromStr for ViewLoss {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        match name {
+            "predicted" => Ok(Self::Predicted),
+            "simclr" => Ok(Self::SimClr),
+            _ => Err(Error::config("viewLoss", name, "predicted or simclr")),
+        }
+    }
 }
 
 /// The batch as the step needs it.
@@ -42,6 +66,8 @@ pub struct Hyper {
     pub lr: f64,
     /// Source of the positives.
     pub positive: Positive,
+    /// Form of the loss where that is the other view.
+    pub view_loss: ViewLoss,
     /// Share of the loss, 0 to 1, that neighbours (or random rows) have where they are the positives;
     /// the rest is the other view's.
     pub neighbour_weight: f64,
@@ -145,8 +171,6 @@ pub fn step_among(
     let found = company.everyones(found, &shares)?;
     let mut stats =
         StepStats { loss: value, lr: hyper.lr, word: shares.word, ..health(bank, &found)? };
-    stats.view_similarity = view_similarity(&found.z[0], &found.z[1])?;
-    stats.feature_std = spread(&found.z[1])?;
     bank.push(&found.z[1], &found.samples, found.labels.as_deref())?;
     stats.bank_filled = bank.filled();
     stats.traffic = company.traffic();
@@ -171,7 +195,9 @@ fn pass(
     views: &Views<'_>,
     hyper: Hyper,
 ) -> Result<Pass> {
-    let [(z0, p0), (z1, p1)] = model.forward_pair(&views.x)?;
+    let [(live0, p0), (live1, p1)] = model.forward_pair(&views.x)?;
+    // What the bank and the neighbours see of z: no gradient flows through it.
+    let (z0, z1) = (live0.f_detach()?, live1.f_detach()?);
 
     let neighbours = [bank.nearest(&z0)?, bank.nearest(&z1)?];
     let rows = match hyper.positive {
@@ -188,16 +214,23 @@ fn pass(
         }
     };
 
-    let towards = |[a, b]: [&Tensor; 2]| {
-        company.loss(hyper.loss, [(a, &p1), (b, &p0)], hyper.temperature, shares)
+    let mean =
+        |pairs: [(&Tensor, &Tensor); 2]| company.loss(hyper.loss, pairs, hyper.temperature, shares);
+    let towards = |[a, b]: [&Tensor; 2]| mean([(a, &p1), (b, &p0)]);
+    let between_views = || match hyper.view_loss {
+        ViewLoss::Predicted => towards([&z0, &z1]),
+        ViewLoss::SimClr => {
+            let loss = mean([(&live0, &live1), (&live1, &live0)])?;
+            Ok(loss.f_add(&without_weight([&p0, &p1])?)?)
+        }
     };
     // Who has no share is not computed: the loss is then the other one, bit for bit.
     let loss = match (&rows, hyper.neighbour_weight) {
-        (None, _) | (_, 0.0) => towards([&z0, &z1])?,
+        (None, _) | (_, 0.0) => between_views()?,
         (Some(rows), 1.0) => towards(rows.each_ref())?,
         (Some(rows), weight) => {
             let neighbours = towards(rows.each_ref())?.f_mul_scalar(weight)?;
-            neighbours.f_add(&towards([&z0, &z1])?.f_mul_scalar(1.0 - weight)?)?
+            neighbours.f_add(&between_views()?.f_mul_scalar(1.0 - weight)?)?
         }
     };
     let value = company.sum_of(loss.f_double_value(&[])?)?;
@@ -208,19 +241,11 @@ fn pass(
     Ok(Pass { loss, value, neighbours, z: [z0, z1] })
 }
 
-/// What a step found of its samples, this rank's or everyone's.
-#[derive(Debug)]
-pub struct Found {
-    /// Projections of both views `[N, D]`.
-    pub z: [Tensor; 2],
-    /// Of each z to its neighbour `[N]`.
-    pub similarity: [Tensor; 2],
-    /// The neighbours' places in the bank.
-    pub indices: [Vec<i64>; 2],
-    /// Sample ids.
-    pub samples: Vec<i64>,
-    /// Labels where known.
-    pub labels: Option<Vec<i64>>,
+/// Nothing, by way of every p: the prediction head has a gradient, of zeros, where no loss asks for p.
+/// Ranks average the gradients of all parameters, and an optimizer's momentum goes on.
+fn without_weight(p: [&Tensor; 2]) -> Result<Tensor> {
+    let sum = |p: &Tensor| -> Result<Tensor> { Ok(p.f_sum(Kind::Float)?.f_mul_scalar(0.0)?) };
+    Ok(sum(p[0])?.f_add(&sum(p[1])?)?)
 }
 
 fn numbers(tensor: &Tensor) -> Result<Vec<i64>> {
@@ -245,47 +270,4 @@ impl Statistics {
         }
         Ok(())
     }
-}
-
-/// How good the neighbours are: the accuracy of a short run hardly shows a broken bank, these do.
-fn health(bank: &MemoryBank, found: &Found) -> Result<StepStats> {
-    let (mut same_sample, mut same_class, mut age, mut similarity) = (0, 0, 0, 0.0);
-    let mut rows = Vec::with_capacity(2 * found.samples.len());
-    for (indices, similarities) in found.indices.iter().zip(&found.similarity) {
-        similarity += similarities.f_mean(Kind::Double)?.f_double_value(&[])? / 2.0;
-        for (query, &row) in indices.iter().enumerate() {
-            let row = row as usize;
-            same_sample += usize::from(bank.samples()[row] == found.samples[query]);
-            let label = found.labels.as_ref().map(|labels| labels[query]);
-            same_class += usize::from(label == Some(bank.labels()[row]));
-            age += bank.age(row);
-            rows.push(row);
-        }
-    }
-    let queries = rows.len() as f64;
-    let (first, second) = rows.split_at(found.samples.len());
-    let agreeing = first.iter().zip(second).filter(|(a, b)| a == b).count();
-    rows.sort_unstable();
-    rows.dedup();
-    Ok(StepStats {
-        neighbour_similarity: similarity,
-        neighbour_agreement: 2.0 * agreeing as f64 / queries,
-        unique_neighbours: rows.len() as f64 / queries,
-        self_neighbour_rate: same_sample as f64 / queries,
-        neighbour_age: age as f64 / queries,
-        same_class_rate: found.labels.as_ref().map(|_| same_class as f64 / queries),
-        ..StepStats::default()
-    })
-}
-
-fn view_similarity(z0: &Tensor, z1: &Tensor) -> Result<f64> {
-    let similarity = Tensor::f_cosine_similarity(z0, z1, 1, 1e-8)?;
-    Ok(similarity.f_mean(Kind::Double)?.f_double_value(&[])?)
-}
-
-fn spread(z: &Tensor) -> Result<f64> {
-    let unit = crate::nn::nt_xent::normalize(z)?;
-    let dim = unit.size()[1] as f64;
-    let deviation = unit.f_std_dim(Some([0].as_slice()), false, false)?;
-    Ok(deviation.f_mean(Kind::Double)?.f_double_value(&[])? * dim.sqrt())
 }

@@ -10,6 +10,8 @@
 )]
 
 mod common;
+#[path = "distributed/plan.rs"]
+mod plan;
 
 use std::env::{current_exe, var, var_os};
 use std::path::{Path, PathBuf};
@@ -19,58 +21,16 @@ use std::time::Duration;
 use common::{PLAIN, bank, difference, network, normal, snapshot};
 use nnclr::checkpoint::{NamedTensors, read_any};
 use nnclr::distributed::{GroupOptions, ProcessGroup, Traffic};
-use nnclr::nn::Loss;
 use nnclr::optim::Optimizer;
-use nnclr::ranks::{Company, Ranks, RanksOptions, Word};
-use nnclr::step::{Hyper, Positive, StepStats, Views, step_among};
+use nnclr::ranks::{Company, Ranks, Word};
+use nnclr::step::{Hyper, StepStats, Views, step_among};
 use nnclr::{Error, Result, checkpoint};
+use plan::Plan;
 use tch::{Device, Kind, Tensor};
 
 const WHOLE: usize = 12;
 /// Values below it count as being of this size.
 const LEAST: f64 = 0.01;
-
-/// What a rank, or the one process, is told.
-#[derive(Clone)]
-struct Plan {
-    kind: Kind,
-    /// Activations in bf16.
-    half: bool,
-    loss: Loss,
-    positive: Positive,
-    neighbour_weight: f64,
-    options: RanksOptions,
-    /// Small: at 0.05 this network on noise multiplies any rounding by four with each step, in f64 too.
-    lr: f64,
-    seed: u64,
-    steps: u64,
-    /// Rows of each rank.
-    shares: Vec<usize>,
-}
-
-impl Plan {
-    fn named(name: &str, shares: &[usize]) -> Self {
-        let has = |word: &str| name.split('-').any(|part| part == word);
-        Self {
-            half: has("bf16"),
-            kind: if has("f64") { Kind::Double } else { Kind::Float },
-            loss: if has("paper") { Loss::Paper } else { Loss::NtXent },
-            positive: if has("random") { Positive::Random } else { Positive::Neighbour },
-            neighbour_weight: if has("mixed") { 0.5 } else { 1.0 },
-            options: RanksOptions { sync_batch_norm: !has("local"), gather_negatives: !has("own") },
-            lr: if has("f64") { 1e-3 } else { 1e-5 },
-            seed: if has("seed6") {
-                6
-            } else if has("seed7") {
-                7
-            } else {
-                5
-            },
-            steps: if has("short") { 4 } else { 20 },
-            shares: shares.to_vec(),
-        }
-    }
-}
 
 /// Trains on this rank's rows of every batch and writes weights, gradients, bank and losses.
 fn train(plan: &Plan, group: Option<&ProcessGroup>, to: &Path) -> Result<()> {
@@ -101,8 +61,8 @@ fn train(plan: &Plan, group: Option<&ProcessGroup>, to: &Path) -> Result<()> {
         let samples: Vec<i64> = (offset..offset + own).map(|i| i as i64).collect();
         let labels: Vec<i64> = samples.iter().map(|sample| sample % 3).collect();
         let views = Views { x, samples: &samples, labels: Some(&labels) };
-        let Plan { loss, lr, positive, neighbour_weight, .. } = *plan;
-        let hyper = Hyper { loss, temperature: 0.5, lr, positive, neighbour_weight };
+        let Plan { loss, lr, positive, view_loss, neighbour_weight, .. } = *plan;
+        let hyper = Hyper { loss, temperature: 0.5, lr, positive, view_loss, neighbour_weight };
         let word = Word { stop: i64::from(step == 3), news: 2 };
         let stats = step_among(&company, &model, &mut bank, &mut optimizer, &views, hyper, word)?;
         let ranks = plan.shares.len() as i64;
@@ -298,6 +258,8 @@ fn ranks_give_the_numbers_of_one_process_in_f64() {
         ("f64-ntxent", &[6, 6]),
         ("f64-paper-short", &[3, 3, 2, 4]),
         ("f64-paper-mixed-short", &[5, 7]),
+        ("f64-paper-mixed-simclr-short", &[7, 5]),
+        ("f64-ntxent-views-simclr-short", &[4, 8]),
     ]);
 }
 

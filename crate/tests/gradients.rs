@@ -11,7 +11,7 @@ mod common;
 use common::{OUT, bank, listed, network, normal, optimizer, still};
 use nnclr::nn::nt_xent::{normalize, nt_xent_with_bank};
 use nnclr::nn::{Head, Loss, Store};
-use nnclr::step::{Hyper, Positive, Views, step};
+use nnclr::step::{Hyper, Positive, ViewLoss, Views, step};
 use tch::{Device, Kind, Tensor};
 
 const STEP: f64 = 1e-6;
@@ -141,9 +141,7 @@ fn no_gradient_flows_through_z() {
     let x = [0, 1].map(|view| normal(&[4, 3, 16, 16], Kind::Double, view));
     let (z0, p0) = model.forward(&x[0]).unwrap();
     let (z1, p1) = model.forward(&x[1]).unwrap();
-    assert!(!z0.requires_grad() && p0.requires_grad());
-
-    let [c0, c1] = [z0.copy(), z1.copy()];
+    let [c0, c1] = [z0.detach(), z1.detach()];
     let a = Loss::NtXent.forward(&c0, &p1, 0.5).unwrap();
     let b = Loss::NtXent.forward(&c1, &p0, 0.5).unwrap();
     ((a + b) * 0.5).backward();
@@ -156,5 +154,37 @@ fn no_gradient_flows_through_z() {
     step(&model, &mut bank, &mut optimizer, &views, still(Positive::View)).unwrap();
     for (entry, expected) in model.store.parameters().zip(expected) {
         assert_eq!(listed(&entry.tensor.grad()), expected, "{}", entry.name);
+    }
+}
+
+#[test]
+fn simclrs_loss_is_of_both_z_and_leaves_p_without_gradient() {
+    for loss in [Loss::NtXent, Loss::Paper] {
+        let model = network(Kind::Double, 1);
+        let x = [0, 1].map(|view| normal(&[4, 3, 16, 16], Kind::Double, view));
+        let [(z0, _), (z1, _)] = model.forward_pair(&x).unwrap();
+        let both = loss.forward(&z0, &z1, 0.5).unwrap() + loss.forward(&z1, &z0, 0.5).unwrap();
+        (both * 0.5).backward();
+        let expected: Vec<Option<Vec<f64>>> = model
+            .store
+            .parameters()
+            .map(|entry| entry.tensor.grad())
+            .map(|grad| grad.defined().then(|| listed(&grad)))
+            .collect();
+
+        let views = Views { x, samples: &[0, 1, 2, 3], labels: None };
+        let (mut bank, mut optimizer) =
+            (bank(16, Kind::Double, false), optimizer(common::PLAIN, &model));
+        let hyper = Hyper { loss, view_loss: ViewLoss::SimClr, ..still(Positive::View) };
+        step(&model, &mut bank, &mut optimizer, &views, hyper).unwrap();
+        let mut without = 0;
+        for (entry, expected) in model.store.parameters().zip(expected) {
+            let got = listed(&entry.tensor.grad());
+            without += usize::from(expected.is_none());
+            assert_eq!(expected.is_none(), entry.name.starts_with("prediction_head"));
+            // Zeros, and not nothing: ranks average the gradients of all parameters.
+            assert_eq!(got, expected.unwrap_or(vec![0.0; got.len()]), "{loss:?} {}", entry.name);
+        }
+        assert_eq!(without, 5);
     }
 }

@@ -57,8 +57,13 @@ export const FAULTS = [
   },
   {
     name: 'no detach of the neighbour',
-    file: 'crate/src/nn/nnclr.rs',
-    edits: [['Ok((z.f_detach()?, p))', 'Ok((z, p))']],
+    file: 'crate/src/step.rs',
+    edits: [
+      [
+        'let (z0, z1) = (live0.f_detach()?, live1.f_detach()?);',
+        'let (z0, z1) = (live0.shallow_clone(), live1.shallow_clone());',
+      ],
+    ],
     tests: [
       rust('tests/gradients', 'no_gradient_flows_through_z'),
       ava('algorithm', 'no gradient reaches the network but through p: none'),
@@ -81,10 +86,10 @@ export const FAULTS = [
     file: 'crate/src/step.rs',
     edits: [
       [
-        'let [(z0, p0), (z1, p1)] = model.forward_pair(&views.x)?;',
+        'let [(live0, p0), (live1, p1)] = model.forward_pair(&views.x)?;',
         `let (z, p) = model.forward(&Tensor::f_cat(&views.x, 0)?)?;
          let count = views.x[0].size()[0];
-         let (z0, z1) = (z.f_narrow(0, 0, count)?, z.f_narrow(0, count, count)?);
+         let (live0, live1) = (z.f_narrow(0, 0, count)?, z.f_narrow(0, count, count)?);
          let (p0, p1) = (p.f_narrow(0, 0, count)?, p.f_narrow(0, count, count)?);`,
       ],
     ],

@@ -481,6 +481,8 @@ export interface SessionOptions {
   loss: string
   /** Temperature of the loss. */
   temperature: number
+  /** `predicted` or `simclr`: form of the loss where the other view is the positive. */
+  viewLoss: string
   /** `sgd`, `lars`, `adamw` or `muon`. */
   optimizer: string
   /** 0 = none. */

@@ -50,6 +50,7 @@ export const FIELD_GROUPS: readonly FieldGroup[] = [
       neighbourWarmup:
         "share of all steps, at the start, without neighbours; 'auto': until they agree",
       neighbourWeight: "share of the loss that the neighbour has; the rest is the other view's",
+      viewLoss: "the other view's: 'simclr' through both z, 'predicted' through p alone",
       loss: "'nt-xent' has 2N-1 negatives, 'paper' is N-way (equation 2)",
       temperature: 'temperature of the loss',
     },

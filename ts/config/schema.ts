@@ -103,6 +103,7 @@ export const schema: Schema = {
   neighbours: oneOf('bank', 'none', 'random'),
   neighbourWarmup: wordOr('auto', share),
   neighbourWeight: share,
+  viewLoss: oneOf('simclr', 'predicted'),
   loss: oneOf('nt-xent', 'paper'),
   temperature: real({ above: 0, max: 100 }),
   optimizer: oneOf('sgd', 'lars', 'adamw', 'muon'),

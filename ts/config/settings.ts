@@ -126,8 +126,8 @@ export interface Settings {
   /** Support set. */
   memoryBank: MemoryBankSettings
   /**
-   * Where the positive comes from: the bank (NNCLR), nowhere (`'none'`: the other view, SimCLR with
-   * a predictor), or a random row of the bank (a control). @default 'bank'.
+   * Where the positive comes from: the bank (NNCLR), nowhere (`'none'`: the other view,
+   * SimCLR), or a random row of the bank (a control). @default 'bank'.
    */
   neighbours: 'bank' | 'none' | 'random'
   /**
@@ -144,6 +144,14 @@ export interface Settings {
    * the references (1).
    */
   neighbourWeight: number
+  /**
+   * The loss where the other view is the positive: in `neighbourWarmup`, for its share beside the
+   * neighbour's, and with `neighbours: 'none'`. `'simclr'` pulls the two z together without the
+   * prediction head, gradient through both (arXiv 2002.05709). `'predicted'` pulls p to the other view's
+   * z as to a neighbour, gradient through p alone. @default 'simclr'. No counterpart in the references
+   * ('predicted').
+   */
+  viewLoss: 'simclr' | 'predicted'
   /**
    * `'nt-xent'` has 2N-1 negatives (lightly's `NTXentLoss`), `'paper'` is N-way (equation 2;
    * solo-learn's `nnclr_loss_func`). @default 'paper'.

@@ -15,6 +15,7 @@ const FIXED = [
   'neighbours',
   'neighbourWarmup',
   'neighbourWeight',
+  'viewLoss',
   'loss',
   'temperature',
   'optimizer',
@@ -59,8 +60,10 @@ export function restoreSettings(
   // A share and a folder's path can be told from config.json; other sets must be given again.
   const isTold = typeof validation === 'number' || typeof validation === 'string'
   const settings: Record<string, unknown> = isTold ? { ...rest, validation } : rest
-  // In a run of before there was a weight, neighbours were the only positives.
+  // In a run of before there was a weight, neighbours were the only positives; gradient then flowed
+  // through p alone.
   settings['neighbourWeight'] ??= 1
+  settings['viewLoss'] ??= 'predicted'
   const given = Object.entries(input as Record<string, unknown>)
   const now = resolveConfig(
     merged(settings, Object.fromEntries(given.filter(([, v]) => v !== undefined))),

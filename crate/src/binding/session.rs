@@ -42,6 +42,8 @@ pub struct SessionOptions {
     pub loss: String,
     /// Temperature of the loss.
     pub temperature: f64,
+    /// `predicted` or `simclr`: form of the loss where the other view is the positive.
+    pub view_loss: String,
     /// `sgd`, `lars`, `adamw` or `muon`.
     pub optimizer: String,
     /// 0 = none.
@@ -80,6 +82,7 @@ impl SessionOptions {
             bank_only_filled: self.bank_only_filled,
             loss: self.loss.parse()?,
             temperature: self.temperature,
+            view_loss: self.view_loss.parse()?,
             rule,
             weight_decay: self.weight_decay,
             exclude_norms: self.exclude_norms,

@@ -53,7 +53,7 @@ impl Nnclr {
         Ok(Self { store, backbone, projection_head, prediction_head })
     }
 
-    /// One view `[N, 3, H, W]` to (z, p), each `[N, out]`; no gradient flows through z.
+    /// One view `[N, 3, H, W]` to (z, p), each `[N, out]`; whose gradient flows is the step's to say.
     pub fn forward(&self, x: &Tensor) -> Result<(Tensor, Tensor)> {
         self.forward_views(std::slice::from_ref(x))?
             .pop()
@@ -75,6 +75,6 @@ impl Nnclr {
         let y = self.backbone.forward_views(views, true)?;
         let z = self.projection_head.forward_views(&y, true)?;
         let p = self.prediction_head.forward_views(&z, true)?;
-        z.into_iter().zip(p).map(|(z, p)| Ok((z.f_detach()?, p))).collect()
+        Ok(z.into_iter().zip(p).collect())
     }
 }

@@ -4,7 +4,7 @@
 use nnclr::nn::{Loss, MemoryBank, Nnclr, NnclrOptions};
 use nnclr::optim::{Optimizer, Rule};
 use nnclr::rng::stream;
-use nnclr::step::{Hyper, Positive};
+use nnclr::step::{Hyper, Positive, ViewLoss};
 use rand_distr::{Distribution, StandardNormal};
 use tch::{Device, Kind, Tensor};
 
@@ -40,7 +40,14 @@ pub fn optimizer(rule: Rule, model: &Nnclr) -> Optimizer {
 
 /// The settings of a step that measures but does not move.
 pub fn still(positive: Positive) -> Hyper {
-    Hyper { loss: Loss::NtXent, temperature: 0.5, lr: 0.0, positive, neighbour_weight: 1.0 }
+    Hyper {
+        loss: Loss::NtXent,
+        temperature: 0.5,
+        lr: 0.0,
+        positive,
+        view_loss: ViewLoss::Predicted,
+        neighbour_weight: 1.0,
+    }
 }
 
 /// Standard normal numbers, a function of shape and seed.

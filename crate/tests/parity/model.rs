@@ -2,7 +2,7 @@
 
 use nnclr::nn::{Arch, Head, Loss, MemoryBank, Nnclr, NnclrOptions, ResNet, Stem, Store};
 use nnclr::optim::{Optimizer, Rule};
-use nnclr::step::{Hyper, Positive, Views, step};
+use nnclr::step::{Hyper, Positive, ViewLoss, Views, step};
 use tch::{Device, Kind};
 
 use crate::case::{Case, Outcome, listed, norm};
@@ -156,6 +156,7 @@ fn run_trace(case: &Case, kind: Kind) -> Trace {
         temperature: case.float("temperature"),
         lr: case.float("lr"),
         positive: Positive::Neighbour,
+        view_loss: ViewLoss::Predicted,
         neighbour_weight: 1.0,
     };
     let (batch, size, distinct) = (case.int("batch"), case.int("size"), case.int("distinct"));
