@@ -50,13 +50,22 @@ function onFirstUse<T extends object>(make: () => T): T {
   return new Proxy({} as T, { get: (_, name) => Reflect.get(make(), name) })
 }
 
+/**
+ * Looks, some 0.1 ms, for which a thread waits awake for the next loop before it sleeps. Waking costs more
+ * than what many loops take; a thread that never sleeps takes a core from other programs, which made
+ * steps up to five times slower.
+ */
+const SPINS = '10000'
+
 function open(): LoadedAddon {
   // Native code reads both variables. What a Worker sets it sees only with `env: SHARE_ENV`, which cannot
   // be told from here: docs/embedding.md says what to set for the process.
   //
-  // GNU OpenMP reads its own when libtorch is loaded. Its threads otherwise spin while they wait for
-  // each other, which on cores shared with another program makes a step up to five times slower.
-  process.env['OMP_WAIT_POLICY'] ??= 'passive'
+  // GNU OpenMP reads its own when libtorch is loaded: docs/decisions/0008-openmp-threads-sleep.md.
+  if (process.env['OMP_WAIT_POLICY'] === undefined) {
+    process.env['OMP_WAIT_POLICY'] = 'passive'
+    process.env['GOMP_SPINCOUNT'] ??= SPINS
+  }
   applyCudaChoice()
   const addon = loadAddon()
   const { shutDown } = addon.exports as typeof Binding

@@ -2,10 +2,7 @@
 
 import { type Measure, sized } from '../measure.js'
 import { epochTraining } from './epoch.js'
-import { EPOCH_SECONDS, ourTraining, peerTraining } from './training-sides.js'
-
-const AUTOCAST = 'lightly, bf16 autocast'
-const AS_IT_IS = 'lightly, fp32'
+import { AS_IT_IS, AUTOCAST, EPOCH_SECONDS, ourTraining, peerTraining } from './training-sides.js'
 
 export const epochBf16: Measure = {
   name: 'epoch-bf16',

@@ -22,6 +22,11 @@ export const IMAGES_PER_SECOND: Metric = {
   unit: 'images/s',
 }
 
+/** The reference program under autocast. */
+export const AUTOCAST = 'lightly, bf16 autocast'
+/** The reference program as it is. */
+export const AS_IT_IS = 'lightly, fp32'
+
 /** The example program's network: ResNet-18 as torchvision has it, at 32 px. */
 const SMALL = {
   imageSize: 32,

@@ -5,6 +5,8 @@
 //! is the one thread that talks to libtorch; `distributed` is what several ranks share; `binding` alone
 //! knows Node.
 
+#[macro_use]
+mod vectorised;
 #[cfg(feature = "binding")]
 mod binding;
 pub mod checkpoint;

@@ -1,7 +1,5 @@
 //! From a batch's 8-bit pixels to the network's input.
 
-use rayon::iter::{IndexedParallelIterator, ParallelIterator};
-use rayon::slice::{ParallelSlice, ParallelSliceMut};
 use tch::{Device, Kind, Tensor};
 
 use crate::error::{Error, Result};
@@ -43,10 +41,8 @@ fn in_one_pass(pixels: &[u8], shape: [i64; 4]) -> Result<Tensor> {
     let mut values = Tensor::f_empty(shape, (Kind::Float, Device::Cpu))?;
     let to = slice_of_mut::<f32>(&mut values)?;
     let normalisation = normalisation();
-    threads::install(|| {
-        let shares = pixels.par_chunks(SHARE).zip(to.par_chunks_mut(SHARE));
-        shares.for_each(|(pixels, to)| normalisation.apply(pixels, to));
-    })?;
+    let shares = pixels.chunks(SHARE).zip(to.chunks_mut(SHARE));
+    threads::each(shares, |(pixels, to)| normalisation.apply(pixels, to))?;
     Ok(values)
 }
 

@@ -3,7 +3,6 @@
 //! The same operations in the same order as one tensor operation after the other, each rounded to f32:
 //! the numbers are the same to the last bit.
 
-use rayon::prelude::*;
 use tch::{Device, Kind, Tensor};
 
 use super::Group;
@@ -56,29 +55,24 @@ pub fn sgd(
     // and a gradient is never its parameter.
     let (values, gradients) = unsafe { (numbers_mut(parameter, count), numbers(gradient, count)) };
     let Some(buffer) = buffer else {
-        threads::install(|| {
-            values.par_chunks_mut(PART).zip(gradients.par_chunks(PART)).for_each(
-                |(values, gradients)| {
-                    for (value, &gradient) in values.iter_mut().zip(gradients) {
-                        *value -= direction(*value, gradient) * lr;
-                    }
-                },
-            );
+        let parts = values.chunks_mut(PART).zip(gradients.chunks(PART));
+        threads::each(parts, |(values, gradients)| {
+            for (value, &gradient) in values.iter_mut().zip(gradients) {
+                *value -= direction(*value, gradient) * lr;
+            }
         })?;
         return Ok(true);
     };
     // SAFETY: as above.
     let buffers = unsafe { numbers_mut(buffer, count) };
-    threads::install(|| {
-        let parts = values.par_chunks_mut(PART).zip(gradients.par_chunks(PART));
-        parts.zip(buffers.par_chunks_mut(PART)).for_each(|((values, gradients), buffers)| {
-            for ((value, &gradient), buffer) in values.iter_mut().zip(gradients).zip(buffers) {
-                let direction = direction(*value, gradient);
-                *buffer = *buffer * momentum + direction;
-                let step = if nesterov { direction + *buffer * momentum } else { *buffer };
-                *value -= step * lr;
-            }
-        });
+    let parts = values.chunks_mut(PART).zip(gradients.chunks(PART)).zip(buffers.chunks_mut(PART));
+    threads::each(parts, |((values, gradients), buffers)| {
+        for ((value, &gradient), buffer) in values.iter_mut().zip(gradients).zip(buffers) {
+            let direction = direction(*value, gradient);
+            *buffer = *buffer * momentum + direction;
+            let step = if nesterov { direction + *buffer * momentum } else { *buffer };
+            *value -= step * lr;
+        }
     })?;
     Ok(true)
 }

@@ -1,7 +1,5 @@
 //! One pass over blocks of similarities that keeps, for each query, the rows that may be its answer.
 
-use rayon::prelude::*;
-
 use crate::error::Result;
 use crate::nn::threads;
 
@@ -68,26 +66,19 @@ impl<T: Number> Scan<T> {
     }
 
     /// The similarities `[queries, B]` of rows `start..start + B`, row-major.
-    pub fn block<S: Copy + Send + Sync>(
-        &mut self,
-        values: &[S],
-        start: i64,
-        read: impl Fn(S) -> T + Copy + Send + Sync,
-    ) -> Result<()> {
+    pub fn block(&mut self, values: &[T], start: i64) -> Result<()> {
         let Some(width) = values.len().checked_div(self.queries.len()).filter(|&w| w > 0) else {
             return Ok(());
         };
         let (margin, rising) = (self.margin, self.rising);
-        let work = |(query, values): (&mut Query<T>, &[S])| {
-            query.look(values, start, margin, rising, read);
+        let work = |(query, values): (&mut Query<T>, &[T])| {
+            query.look(values, start, margin, rising);
         };
         if values.len() < ALONE {
             self.queries.iter_mut().zip(values.chunks_exact(width)).for_each(work);
             return Ok(());
         }
-        threads::install(|| {
-            self.queries.par_iter_mut().zip(values.par_chunks_exact(width)).for_each(work);
-        })
+        threads::each(self.queries.iter_mut().zip(values.chunks_exact(width)), work)
     }
 
     /// Similarity and place of the first row within the margin of the best; not a number and 0 where
@@ -105,24 +96,67 @@ impl<T: Number> Scan<T> {
     }
 }
 
+impl Scan<f32> {
+    /// Sums of codes `[B, queries]` of rows `start..start + B`, row-major.
+    ///
+    /// As f32 they are exact up to a thousand components, and near enough beyond.
+    pub fn lines(&mut self, values: &[i32], start: i64) -> Result<()> {
+        let width = self.queries.len();
+        let (margin, rising) = (self.margin, self.rising);
+        let share = width.div_ceil(threads::count()).next_multiple_of(LANES);
+        threads::each(self.queries.chunks_mut(share).enumerate(), |(place, queries)| {
+            let columns = place * share..place * share + queries.len();
+            let mut floors: Vec<f32> = queries.iter().map(|query| query.floor).collect();
+            let mut line = 0;
+            loop {
+                seek(values, width, columns.start, &floors, &mut line);
+                let Some(found) = values.get(line * width..(line + 1) * width) else { break };
+                let parts = found[columns.clone()].chunks(LANES).zip(floors.chunks_mut(LANES));
+                for ((values, floors), queries) in parts.zip(queries.chunks_mut(LANES)) {
+                    if !reaches(values, floors) {
+                        continue;
+                    }
+                    for ((&value, floor), query) in values.iter().zip(floors).zip(queries) {
+                        query.take(start + line as i64, value as f32, margin, rising);
+                        *floor = query.floor;
+                    }
+                }
+                line += 1;
+            }
+        })
+    }
+}
+
+vectorised! {
+    /// Moves `line` on to the first one of `width` values that has, from column `from` on, one that
+    /// reaches its floor; to the end where none does.
+    fn seek(values: &[i32], width: usize, from: usize, floors: &[f32], line: &mut usize) {
+        for values in values.chunks_exact(width).skip(*line) {
+            if reaches(&values[from..from + floors.len()], floors) {
+                return;
+            }
+            *line += 1;
+        }
+    }
+}
+
+/// Without a branch, which vectorises.
+#[inline(always)]
+fn reaches(values: &[i32], floors: &[f32]) -> bool {
+    values.iter().zip(floors).fold(false, |any, (&value, &floor)| any | (value as f32 >= floor))
+}
+
 impl<T: Number> Query<T> {
     /// The rows within the margin of the best, in order.
     pub fn candidates(&self) -> impl Iterator<Item = (i64, T)> {
         self.kept.iter().copied().filter(|&(_, value)| value >= self.floor)
     }
 
-    fn look<S: Copy>(
-        &mut self,
-        values: &[S],
-        start: i64,
-        margin: T,
-        rising: bool,
-        read: impl Fn(S) -> T,
-    ) {
+    fn look(&mut self, values: &[T], start: i64, margin: T, rising: bool) {
         for (group, values) in (0..).step_by(GROUP).zip(values.chunks(GROUP)) {
-            if greatest(values, &read) >= self.floor {
+            if greatest(values) >= self.floor {
                 for (index, &value) in (start + group..).zip(values) {
-                    self.take(index, read(value), margin, rising);
+                    self.take(index, value, margin, rising);
                 }
             }
         }
@@ -146,15 +180,15 @@ impl<T: Number> Query<T> {
 }
 
 /// Lane by lane, which vectorises; what is no number loses every comparison.
-fn greatest<S: Copy, T: Number>(values: &[S], read: impl Fn(S) -> T) -> T {
+fn greatest<T: Number>(values: &[T]) -> T {
     let greater = |a: T, b: T| if b > a { b } else { a };
     let mut lanes = [T::LOWEST; LANES];
     let whole = values.chunks_exact(LANES);
     let rest = whole.remainder();
     for values in whole {
         for (lane, &value) in lanes.iter_mut().zip(values) {
-            *lane = greater(*lane, read(value));
+            *lane = greater(*lane, value);
         }
     }
-    rest.iter().map(|&value| read(value)).chain(lanes).fold(T::LOWEST, greater)
+    rest.iter().copied().chain(lanes).fold(T::LOWEST, greater)
 }

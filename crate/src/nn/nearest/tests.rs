@@ -25,20 +25,22 @@ fn all_paths_find_the_same_rows() {
     for (rows, dim) in [(1, 8), (65, 3), (4096, 128), (9001, 64)] {
         let alike = [clustered(rows, dim, 0.3), clustered(rows, dim, 0.0)];
         for bank in alike.iter().chain(&[unit([rows, dim])]) {
-            let queries = clustered(33, dim, 0.5);
-            let (similarity, index) = blocked::<f32>(&queries, bank).unwrap();
-            let (other, everywhere) = whole(&queries, bank).unwrap();
-            assert_eq!(listed(&index), listed(&everywhere), "{rows} {dim}");
-            assert!((&similarity - other).abs().max().double_value(&[]) < 1e-6);
-            let mut ranked = vec![candidates::by_products(&queries, bank).unwrap()];
-            if has_fast_int8() {
-                let codes = Codes::of(bank, HEADROOM).unwrap();
-                ranked.push(candidates::by_codes(&queries, bank, &codes).unwrap());
-            }
-            for (close, found) in ranked.into_iter().flatten() {
-                assert_eq!(listed(&index), listed(&found), "{rows} {dim}");
-                assert!((&similarity - close).abs().max().double_value(&[]) < 1e-6);
-                compared += 1;
+            for count in [1, 33] {
+                let queries = clustered(count, dim, 0.5);
+                let (similarity, index) = blocked::<f32>(&queries, bank).unwrap();
+                let (other, everywhere) = whole(&queries, bank).unwrap();
+                assert_eq!(listed(&index), listed(&everywhere), "{rows} {dim}");
+                assert!((&similarity - other).abs().max().double_value(&[]) < 1e-6);
+                let mut ranked = vec![candidates::by_products(&queries, bank).unwrap()];
+                if has_fast_int8() {
+                    let codes = Codes::of(bank, HEADROOM).unwrap();
+                    ranked.push(candidates::by_codes(&queries, bank, &codes).unwrap());
+                }
+                for (close, found) in ranked.into_iter().flatten() {
+                    assert_eq!(listed(&index), listed(&found), "{rows} {dim}");
+                    assert!((&similarity - close).abs().max().double_value(&[]) < 1e-6);
+                    compared += 1;
+                }
             }
         }
     }

@@ -11,7 +11,6 @@ mod value;
 
 use std::marker::PhantomData;
 
-use rayon::prelude::*;
 use tch::{Device, Kind, Tensor};
 
 use super::custom_conv::{self, CustomConv};
@@ -148,10 +147,8 @@ fn transform<T: Value>(
     let tiles = points.size()[1] as usize;
     let target = Points(points.data_ptr().cast(), POINTS * tiles * map.channels);
     let pictures = &values[first * map.len()..(first + count) * map.len()];
-    threads::install(|| {
-        pictures.par_chunks(map.len()).enumerate().for_each(|(index, picture)| {
-            each(picture, map, target, Place { first: index * map.tiles(), tiles });
-        });
+    threads::each(pictures.chunks(map.len()).enumerate(), |(index, picture)| {
+        each(picture, map, target, Place { first: index * map.tiles(), tiles });
     })
 }
 
@@ -167,10 +164,8 @@ fn restore<T: Value>(
     let tiles = points.size()[1] as usize;
     let values = slice_of(points)?;
     let pictures = &mut pictures[first * map.len()..(first + count) * map.len()];
-    threads::install(|| {
-        pictures.par_chunks_mut(map.len()).enumerate().for_each(|(index, picture)| {
-            each(values, Place { first: index * map.tiles(), tiles }, map, picture, first + index);
-        });
+    threads::each(pictures.chunks_mut(map.len()).enumerate(), |(index, picture)| {
+        each(values, Place { first: index * map.tiles(), tiles }, map, picture, first + index);
     })
 }
 
