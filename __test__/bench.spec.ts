@@ -104,6 +104,7 @@ test('sides that are compared have the same settings', async (t) => {
 /** What is meant to differ, beside settings that only one side has. */
 const MAY_DIFFER: Record<string, string[]> = {
   'epoch-bf16 lightly, fp32': ['precision'],
+  'epoch-resnet50 lightly, fp32': ['precision'],
   'embed PyTorch, eager fp32': ['precision'],
   'views-224-cached lightly': ['decoded'],
   // The same threads in all, one a rank.

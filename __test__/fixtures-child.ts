@@ -3,7 +3,8 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 
-const ROOT = fileURLToPath(new URL('..', import.meta.url))
+/** The repository. */
+export const ROOT: string = fileURLToPath(new URL('..', import.meta.url))
 
 /** Imports of every program: the public interface and the tests' tiny runs. */
 const IMPORTS = `

@@ -51,8 +51,9 @@ function config(arm: string, seed: number): TrainConfig {
     seed,
     evaluation: { every: 0, samples },
     checkpoint: { everyEpochs: 0 },
-    // The arms tell what a positive is worth alone; `--set` may mix.
+    // The arms tell what a positive is worth alone, through p; `--set` may mix.
     neighbourWeight: 1,
+    viewLoss: 'predicted',
     ...(JSON.parse(values.set) as Partial<TrainConfig>),
     ...ARMS[arm],
   }

@@ -58,7 +58,7 @@ function onFirstUse<T extends object>(make: () => T): T {
 const SPINS = '10000'
 
 function open(): LoadedAddon {
-  // Native code reads both variables. What a Worker sets it sees only with `env: SHARE_ENV`, which cannot
+  // Native code reads these variables. What a Worker sets it sees only with `env: SHARE_ENV`, which cannot
   // be told from here: docs/embedding.md says what to set for the process.
   //
   // GNU OpenMP reads its own when libtorch is loaded: docs/decisions/0008-openmp-threads-sleep.md.

@@ -86,7 +86,7 @@ const DEFAULT: Settings = {
   neighbourWarmup: 0.5,
   // The other view keeps half of the loss, being right where the neighbour isn't: docs/recipes.md.
   neighbourWeight: 0.5,
-  // Two points ahead of 'predicted' after 190 steps: docs/recipes.md.
+  // Five points ahead of 'predicted' after 190 steps: docs/recipes.md.
   viewLoss: 'simclr',
   loss: 'paper',
   temperature: 0.2,
@@ -115,7 +115,7 @@ const LIGHTLY: Settings = {
   // lightly has no such things: neighbours from the first step, and they alone.
   neighbourWarmup: 0,
   neighbourWeight: 1,
-  // Without effect unless neighbours are weighed down or turned off.
+  // The views are never the positives here.
   viewLoss: 'predicted',
   loss: 'nt-xent',
   temperature: 0.5,

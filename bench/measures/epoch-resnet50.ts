@@ -25,18 +25,21 @@ export const epochResnet50: Measure = {
     const warmUp = await context.pictures.folder('photographs', batchSize)
     const of = (precision: 'fp32' | 'bf16') => ({ data, warmUp, batchSize, precision }) as const
     const ours = (precision: 'fp32' | 'bf16'): Side => ourTraining(context, of(precision), 'large')
-    const asItIs = peerTraining(of('fp32'), 'large', AS_IT_IS)
     const common = { metric: IMAGES_PER_SECOND, better: 'more' } as const
     const fp32 = {
       ...common,
       title: 'steps of ResNet-50 at 224 px, fp32',
-      sides: [ours('fp32'), asItIs],
-      goals: [{ against: AS_IT_IS, ratio: 1.5 }],
+      sides: [ours('fp32'), peerTraining(of('fp32'), 'large')],
+      goals: [{ against: 'lightly', ratio: 1.5 }],
     }
     const bf16 = {
       ...common,
       title: 'steps of ResNet-50 at 224 px, bf16',
-      sides: [ours('bf16'), peerTraining(of('bf16'), 'large', AUTOCAST), asItIs],
+      sides: [
+        ours('bf16'),
+        peerTraining(of('bf16'), 'large', AUTOCAST),
+        peerTraining(of('fp32'), 'large', AS_IT_IS),
+      ],
       goals: [AUTOCAST, AS_IT_IS].map((against) => ({ against, ratio: 3 })),
     }
     return context.hasBf16 ? [fp32, bf16] : [fp32]

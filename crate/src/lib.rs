@@ -1,9 +1,9 @@
 //! NNCLR (arXiv 2104.14548): self-supervised visual learning on libtorch.
 //!
 //! Layers, lowest first: `image` knows no torch; `loader` makes batches on worker threads; `nn`,
-//! `optim`, `step` with `health`, and `eval` are the method; `checkpoint` and `session` hold a run together; `engine`
-//! is the one thread that talks to libtorch; `distributed` is what several ranks share; `binding` alone
-//! knows Node.
+//! `optim`, `step` with `health`, and `eval` are the method; `checkpoint` and `session` hold a run
+//! together; `engine` is the one thread that talks to libtorch; `threads` are those that compute for it;
+//! `distributed` is what several ranks share; `binding` alone knows Node.
 
 #[macro_use]
 mod vectorised;
@@ -27,5 +27,6 @@ pub mod rng;
 pub mod session;
 pub mod step;
 pub mod tensor;
+mod threads;
 
 pub use error::{Error, Result};

@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::image::normalise::Normalisation;
 use crate::loader::Batch;
 use crate::nn::memory::slice_of_mut;
-use crate::nn::threads;
+use crate::threads;
 
 /// ImageNet's channel means and deviations, for pixels 0..255.
 const MEAN: [f64; 3] = [0.485 * 255.0, 0.456 * 255.0, 0.406 * 255.0];

@@ -12,12 +12,12 @@ use crate::nn::{Loss, MemoryBank, Neighbours, Nnclr};
 use crate::optim::Optimizer;
 use crate::ranks::{Company, Shares, Word};
 
-/// What takes the place of z as the positive of the other view's p.
+/// The positive: what takes the place of z, towards which the other view is pulled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Positive {
     /// z's nearest neighbour in the memory bank: NNCLR.
     Neighbour,
-    /// z itself: SimCLR, the control, and the start of a run with neighbour warm-up.
+    /// z itself, as `ViewLoss` says: SimCLR, the control, and the start of a run with neighbour warm-up.
     View,
     /// Random rows of the bank: the control that shows what a broken bank would cost.
     Random,
@@ -28,7 +28,7 @@ pub enum Positive {
 pub enum ViewLoss {
     /// p of one view towards z of the other, as towards a neighbour: gradient through p alone.
     Predicted,
-    /// SimCLR's: z towards z without the prediction head, gradient through both.
+    /// z towards z without the prediction head, gradient through both, as in SimCLR.
     SimClr,
 }
 
@@ -144,7 +144,7 @@ pub fn step_among(
     hyper.check()?;
     let shares = company.shares(views.samples.len(), word)?;
     let statistics = Statistics::of(model)?;
-    let Pass { loss, value, neighbours, z } =
+    let Pass { loss, value, is_of_p, neighbours, z } =
         match pass(company, &shares, model, bank, views, hyper) {
             Ok(pass) => pass,
             Err(error) => {
@@ -157,6 +157,9 @@ pub fn step_among(
     if let Err(error) = company.backward(&loss) {
         statistics.restore()?;
         return Err(error);
+    }
+    if !is_of_p {
+        model.forget_prediction_gradients();
     }
     optimizer.step(hyper.lr)?;
     company.share_statistics(model)?;
@@ -183,6 +186,8 @@ struct Pass {
     loss: Tensor,
     /// The whole loss.
     value: f64,
+    /// Whether p counts in it.
+    is_of_p: bool,
     neighbours: [Neighbours; 2],
     z: [Tensor; 2],
 }
@@ -221,12 +226,16 @@ fn pass(
         ViewLoss::Predicted => towards([&z0, &z1]),
         ViewLoss::SimClr => {
             let loss = mean([(&live0, &live1), (&live1, &live0)])?;
-            Ok(loss.f_add(&without_weight([&p0, &p1])?)?)
+            Ok(loss.f_add(&nothing_of([&p0, &p1])?)?)
         }
     };
     // Who has no share is not computed: the loss is then the other one, bit for bit.
+    let mut is_of_p = true;
     let loss = match (&rows, hyper.neighbour_weight) {
-        (None, _) | (_, 0.0) => between_views()?,
+        (None, _) | (_, 0.0) => {
+            is_of_p = hyper.view_loss == ViewLoss::Predicted;
+            between_views()?
+        }
         (Some(rows), 1.0) => towards(rows.each_ref())?,
         (Some(rows), weight) => {
             let neighbours = towards(rows.each_ref())?.f_mul_scalar(weight)?;
@@ -238,12 +247,11 @@ fn pass(
         let context = format!(" (learning rate {})", hyper.lr);
         return Err(Error::Diverged { subject: "the loss".into(), value, context });
     }
-    Ok(Pass { loss, value, neighbours, z: [z0, z1] })
+    Ok(Pass { loss, value, is_of_p, neighbours, z: [z0, z1] })
 }
 
-/// Nothing, by way of every p: the prediction head has a gradient, of zeros, where no loss asks for p.
-/// Ranks average the gradients of all parameters, and an optimizer's momentum goes on.
-fn without_weight(p: [&Tensor; 2]) -> Result<Tensor> {
+/// 0, by way of every p: ranks wait for a gradient of every parameter, also where no loss asks for p.
+fn nothing_of(p: [&Tensor; 2]) -> Result<Tensor> {
     let sum = |p: &Tensor| -> Result<Tensor> { Ok(p.f_sum(Kind::Float)?.f_mul_scalar(0.0)?) };
     Ok(sum(p[0])?.f_add(&sum(p[1])?)?)
 }

@@ -84,7 +84,10 @@ fn train(plan: &Plan, group: Option<&ProcessGroup>, to: &Path) -> Result<()> {
     }
     let mut tensors = snapshot(&model);
     for entry in model.store.parameters() {
-        tensors.push((format!("{}.grad", entry.name), entry.tensor.grad()));
+        let gradient = entry.tensor.grad();
+        if gradient.defined() {
+            tensors.push((format!("{}.grad", entry.name), gradient));
+        }
     }
     for (name, tensor) in bank.state()? {
         tensors.push((format!("bank/{name}"), tensor));

@@ -80,6 +80,7 @@ const EMOJI_SETTINGS = {
   neighbourWarmup: 0.8,
   // As in the run that README.md shows.
   neighbourWeight: 1,
+  viewLoss: 'predicted',
   transform: {
     cropScale: [0.3, 1],
     horizontalFlip: 0,

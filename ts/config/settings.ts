@@ -145,11 +145,11 @@ export interface Settings {
    */
   neighbourWeight: number
   /**
-   * The loss where the other view is the positive: in `neighbourWarmup`, for its share beside the
-   * neighbour's, and with `neighbours: 'none'`. `'simclr'` pulls the two z together without the
-   * prediction head, gradient through both (arXiv 2002.05709). `'predicted'` pulls p to the other view's
-   * z as to a neighbour, gradient through p alone. @default 'simclr'. No counterpart in the references
-   * ('predicted').
+   * The loss where the other view is the positive: in `neighbourWarmup`, before the bank holds a row,
+   * for its share beside the neighbour's, and with `neighbours: 'none'`. `'simclr'` pulls the two z
+   * together without the prediction head, gradient through both, as SimCLR does (arXiv 2002.05709; its
+   * very loss with `loss: 'nt-xent'`). `'predicted'` pulls p to the other view's z as to a neighbour,
+   * gradient through p alone. @default 'simclr'. No counterpart in the references ('predicted').
    */
   viewLoss: 'simclr' | 'predicted'
   /**

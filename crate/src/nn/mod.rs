@@ -16,7 +16,6 @@ pub mod resnet;
 mod small_map;
 pub mod store;
 mod strided;
-pub(crate) mod threads;
 mod winograd;
 
 pub use folded::Folded;

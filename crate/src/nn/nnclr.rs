@@ -2,6 +2,7 @@
 
 use tch::{Device, Kind, Tensor};
 
+use super::gradient;
 use super::head::Head;
 use super::resnet::{Arch, ResNet, Stem};
 use super::store::Store;
@@ -69,6 +70,15 @@ impl Nnclr {
         let views = self.forward_views(&[a.shallow_clone(), b.shallow_clone()])?;
         let count = views.len();
         views.try_into().map_err(|_| Error::shape("network", format!("{count} views"), "2"))
+    }
+
+    /// As if the last backward pass had not come by p: an optimizer leaves the prediction head alone then,
+    /// where zeros would age its moments.
+    pub fn forget_prediction_gradients(&self) {
+        let parameters = self.store.parameters();
+        for entry in parameters.filter(|entry| entry.name.starts_with("prediction_head.")) {
+            gradient::forget(&entry.tensor);
+        }
     }
 
     fn forward_views(&self, views: &[Tensor]) -> Result<Vec<(Tensor, Tensor)>> {

@@ -7,7 +7,7 @@ use tch::{Device, Kind, Tensor};
 
 use super::Group;
 use crate::error::Result;
-use crate::nn::threads;
+use crate::threads;
 
 /// Numbers a thread takes at a time.
 const PART: usize = 1 << 15;

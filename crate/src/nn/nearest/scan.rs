@@ -1,7 +1,7 @@
 //! One pass over blocks of similarities that keeps, for each query, the rows that may be its answer.
 
 use crate::error::Result;
-use crate::nn::threads;
+use crate::threads;
 
 /// A similarity's dtype.
 pub trait Number: tch::kind::Element + Copy + PartialOrd + Send + Sync {
@@ -102,8 +102,12 @@ impl Scan<f32> {
     /// As f32 they are exact up to a thousand components, and near enough beyond.
     pub fn lines(&mut self, values: &[i32], start: i64) -> Result<()> {
         let width = self.queries.len();
+        if width == 0 {
+            return Ok(());
+        }
         let (margin, rising) = (self.margin, self.rising);
-        let share = width.div_ceil(threads::count()).next_multiple_of(LANES);
+        let sharers = if values.len() < ALONE { 1 } else { threads::count() };
+        let share = width.div_ceil(sharers).next_multiple_of(LANES);
         threads::each(self.queries.chunks_mut(share).enumerate(), |(place, queries)| {
             let columns = place * share..place * share + queries.len();
             let mut floors: Vec<f32> = queries.iter().map(|query| query.floor).collect();
@@ -191,4 +195,36 @@ fn greatest<T: Number>(values: &[T]) -> T {
         }
     }
     rest.iter().copied().chain(lanes).fold(T::LOWEST, greater)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whole numbers of which many are equal or within the margin, in two blocks.
+    #[test]
+    fn a_row_a_line_leaves_what_a_query_a_line_does() {
+        let (rows, first) = (20_000_usize, 4096);
+        for count in [0, 1, 15, 16, 17, 33, 64] {
+            let value = |row: usize, query: usize| ((row * 7919 + query * 104_729) % 10_007) as i32;
+            let (mut lines, mut columns) =
+                (Scan::new(count, 40.0_f32, false), Scan::new(count, 40.0_f32, false));
+            for block in [0..first, first..rows] {
+                let start = block.start as i64;
+                let by_row: Vec<i32> =
+                    block.clone().flat_map(|row| (0..count).map(move |q| value(row, q))).collect();
+                let by_query: Vec<f32> = (0..count)
+                    .flat_map(|q| block.clone().map(move |row| value(row, q) as f32))
+                    .collect();
+                lines.lines(&by_row, start).unwrap();
+                columns.block(&by_query, start).unwrap();
+            }
+            let kept = |scan: &Scan<f32>| -> Vec<Vec<(i64, f32)>> {
+                scan.queries().iter().map(|query| query.candidates().collect()).collect()
+            };
+            assert_eq!(kept(&lines), kept(&columns), "{count} queries");
+            let late = |found: &Vec<(i64, f32)>| found.iter().any(|&(row, _)| row >= first as i64);
+            assert!(kept(&lines).iter().all(late), "{count} queries");
+        }
+    }
 }

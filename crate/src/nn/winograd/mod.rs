@@ -15,9 +15,9 @@ use tch::{Device, Kind, Tensor};
 
 use super::custom_conv::{self, CustomConv};
 use super::memory::{slice_of, slice_of_mut};
-use super::threads;
 use crate::device::has_fast_bf16;
 use crate::error::Result;
+use crate::threads;
 use transform::{
     Finish, Map, POINTS, Place, Points, gradient_to_points, has_wide_vectors, input_to_points,
     points_to_gradient, points_to_output,

@@ -4,7 +4,7 @@
 use std::any::Any;
 use std::ffi::c_void;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rayon::ThreadPool;
 use rayon::iter::{ParallelBridge, ParallelIterator};
@@ -16,7 +16,8 @@ pub fn each<I: Send>(
     items: impl Iterator<Item = I> + Send,
     work: impl Fn(I) + Send + Sync,
 ) -> Result<()> {
-    match (count(), openmp()) {
+    let is_one = items.size_hint().1.is_some_and(|most| most < 2);
+    match (if is_one { 1 } else { count() }, openmp()) {
         (1, _) => items.for_each(work),
         (threads, Some(parallel)) => by_team(parallel, threads, items, work),
         (threads, None) => pool(threads)?.install(|| items.par_bridge().for_each(work)),
@@ -33,21 +34,31 @@ pub fn count() -> usize {
 type Parallel = unsafe extern "C" fn(extern "C" fn(*mut c_void), *mut c_void, u32, u32);
 
 /// That of the OpenMP which libtorch itself uses: another copy of it would have threads of its own.
+#[cfg(target_os = "linux")]
 fn openmp() -> Option<Parallel> {
-    static FOUND: OnceLock<Option<Parallel>> = OnceLock::new();
+    use libloading::os::unix::{Library, RTLD_NOW};
+
+    /// `RTLD_NOLOAD` of Linux: only what is loaded already.
+    const LOADED: i32 = 4;
+    static FOUND: std::sync::OnceLock<Option<Parallel>> = std::sync::OnceLock::new();
     *FOUND.get_or_init(|| {
-        if !cfg!(target_os = "linux") {
-            return None;
-        }
-        // SAFETY: loaded already, since this library is linked to it; nothing is run by opening it again.
-        let torch = unsafe { libloading::Library::new("libtorch_cpu.so") }.ok()?;
-        // A look-up in a library goes on in those it is linked to.
-        // SAFETY: the signature is that of GCC's runtime, kept by LLVM's.
-        let found = unsafe { torch.get::<Parallel>(b"GOMP_parallel\0") }.ok().map(|found| *found);
-        // Never closed: the function is kept.
-        std::mem::forget(torch);
-        found
+        // As libtorch's own calls are bound: to what the whole process shares, such as a preloaded
+        // runtime, else to what libtorch is linked to.
+        // SAFETY: nothing is loaded, so nothing is run.
+        let torch = || unsafe { Library::open(Some("libtorch_cpu.so"), RTLD_NOW | LOADED) }.ok();
+        [Some(Library::this()), torch()].into_iter().flatten().find_map(|library| {
+            // SAFETY: the signature is that of GCC's runtime, kept by LLVM's.
+            let found = unsafe { library.get::<Parallel>(b"GOMP_parallel\0") }.ok().map(|f| *f)?;
+            // Never closed: the function is kept.
+            std::mem::forget(library);
+            Some(found)
+        })
     })
+}
+
+#[cfg(not(target_os = "linux"))]
+fn openmp() -> Option<Parallel> {
+    None
 }
 
 /// What the threads of a team share.
@@ -155,15 +166,14 @@ mod tests {
         }
     }
 
+    /// Each item waits until three are worked on at once.
     #[test]
     fn several_threads_share_the_work() {
         for way in ways().into_iter().skip(1) {
-            let seen = Mutex::new(std::collections::HashSet::new());
-            way(&mut [0; 64], &|_| {
-                std::thread::sleep(std::time::Duration::from_millis(1));
-                seen.lock().unwrap().insert(std::thread::current().id());
+            let together = std::sync::Barrier::new(3);
+            way(&mut [0; 3], &|_| {
+                together.wait();
             });
-            assert_eq!(seen.into_inner().unwrap().len(), 3);
         }
     }
 }
