@@ -5,8 +5,6 @@
 //! together; `engine` is the one thread that talks to libtorch; `threads` are those that compute for it;
 //! `distributed` is what several ranks share; `binding` alone knows Node.
 
-#[macro_use]
-mod vectorised;
 #[cfg(feature = "binding")]
 mod binding;
 pub mod checkpoint;

@@ -1,6 +1,8 @@
 //! Pictures: decode, augment. 8 bits a channel all the way, arithmetic as in Pillow and
 //! torchvision.
 
+#[macro_use]
+mod vectorised;
 pub mod blur;
 pub mod color;
 pub mod crop_resize;

@@ -1,6 +1,7 @@
 //! Rows that may be the nearest by a coarse measure, ranked by one that is the same for all: which
 //! coarse measure found them decides nothing.
 
+use tch::kind::Element;
 use tch::{Kind, Tensor};
 
 use super::codes::Codes;
@@ -32,22 +33,23 @@ pub fn by_codes(
     if !margin.is_finite() {
         return Ok(None);
     }
-    let columns = coarse.values.f_tr()?;
-    found(queries, rows, margin, BLOCK_CODES, |scan, start, count| {
-        // A row a line: faster than a query a line, in the product and in the pass over it.
-        let products = codes.values.f_narrow(0, start, count)?.f_internal_int_mm(&columns)?;
-        scan.lines(slice_of(&products)?, start)
-    })
+    let products = |start, count| {
+        let block = codes.values.f_narrow(0, start, count)?;
+        Ok(coarse.values.f_internal_int_mm(&block.f_tr()?)?)
+    };
+    // Exact in f32 up to a thousand components, and near enough beyond.
+    let read = |product: i32| product as f32;
+    found(queries, rows, margin, BLOCK_CODES, products, read)
 }
 
 /// By products in f32; None where too many are too alike.
 pub fn by_products(queries: &Tensor, rows: &Tensor) -> Result<Option<(Tensor, Tensor)>> {
     let margin = 2.0 * rounding(rows) + tie(Kind::Float);
-    found(queries, rows, margin, BLOCK_ROWS, |scan, start, count| {
+    let products = |start, count| {
         let block = rows.f_narrow(0, start, count)?;
-        let products = queries.f_matmul(&block.f_tr()?)?.f_contiguous()?;
-        scan.block(slice_of(&products)?, start)
-    })
+        Ok(queries.f_matmul(&block.f_tr()?)?.f_contiguous()?)
+    };
+    found(queries, rows, margin, BLOCK_ROWS, products, |product: f32| product)
 }
 
 /// How far two sums of the same products of unit rows, in any order, can lie apart in f32.
@@ -55,18 +57,19 @@ fn rounding(rows: &Tensor) -> f64 {
     rows.size()[1] as f64 * f64::from(f32::EPSILON)
 }
 
-/// `look` passes over the products of some rows, given by their first and their number.
-fn found(
+fn found<S: Element + Copy + Send + Sync>(
     queries: &Tensor,
     rows: &Tensor,
     margin: f64,
     block_rows: i64,
-    look: impl Fn(&mut Scan<f32>, i64, i64) -> Result<()>,
+    products: impl Fn(i64, i64) -> Result<Tensor>,
+    read: impl Fn(S) -> f32 + Copy + Send + Sync,
 ) -> Result<Option<(Tensor, Tensor)>> {
     let (count, total) = (queries.size()[0], rows.size()[0]);
     let mut scan = Scan::new(count as usize, margin as f32, false);
     for start in (0..total).step_by(block_rows as usize) {
-        look(&mut scan, start, block_rows.min(total - start))?;
+        let block = products(start, block_rows.min(total - start))?;
+        scan.block(slice_of(&block)?, start, read)?;
         if scan.queries().iter().any(|query| query.candidates().nth(MOST_CANDIDATES).is_some()) {
             return Ok(None);
         }
@@ -84,7 +87,7 @@ fn rank(found: &[Query<f32>], queries: &Tensor, rows: &Tensor) -> Result<(Tensor
         let mut exact = Scan::new(1, tie, true);
         for (index, _) in found.candidates() {
             let row = &row_values[index as usize * width..][..width];
-            exact.block(&[dot(query, row)], index)?;
+            exact.block(&[dot(query, row)], index, |value| value)?;
         }
         Ok(exact.firsts().next().unwrap_or((f32::NAN, 0)))
     };

@@ -66,7 +66,7 @@ fn blocked<T: Number>(queries: &Tensor, rows: &Tensor) -> Result<(Tensor, Tensor
     for start in (0..total).step_by(BLOCK_ROWS as usize) {
         let block = rows.f_narrow(0, start, BLOCK_ROWS.min(total - start))?;
         let products = queries.f_matmul(&block.f_tr()?)?.f_contiguous()?;
-        scan.block(slice_of(&products)?, start)?;
+        scan.block(slice_of(&products)?, start, |value: T| value)?;
     }
     let (similarity, index): (Vec<T>, Vec<i64>) = scan.firsts().unzip();
     Ok((Tensor::f_from_slice(&similarity)?, Tensor::f_from_slice(&index)?))

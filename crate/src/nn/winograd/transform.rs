@@ -8,8 +8,6 @@
 use std::marker::PhantomData;
 
 use super::value::{LANES, Lane, Value, ZERO, load, stored};
-#[cfg(target_arch = "x86_64")]
-use crate::vectorised::has_avx512;
 
 /// Outputs of a tile along one side.
 pub const TILE: usize = 4;
@@ -339,7 +337,7 @@ macro_rules! wide {
                 fn widest<T: Value>($($arg: $ty),*) {
                     $body
                 }
-                if has_avx512() {
+                if has_widest_vectors() {
                     // SAFETY: the processor has just said that it has them.
                     return unsafe { widest($($arg),*) };
                 }
@@ -351,6 +349,14 @@ macro_rules! wide {
             $body
         }
     };
+}
+
+#[cfg(target_arch = "x86_64")]
+fn has_widest_vectors() -> bool {
+    std::arch::is_x86_feature_detected!("avx512f")
+        && std::arch::is_x86_feature_detected!("avx512bw")
+        && std::arch::is_x86_feature_detected!("avx512vl")
+        && std::arch::is_x86_feature_detected!("avx512dq")
 }
 
 wide!(
