@@ -86,7 +86,7 @@ const DEFAULT: Settings = {
   neighbourWarmup: 0.5,
   // The other view keeps half of the loss, being right where the neighbour isn't: docs/recipes.md.
   neighbourWeight: 0.5,
-  // Two to five points ahead of 'predicted' after 190 steps, one behind after 3,553: docs/recipes.md.
+  // Two to five points ahead of 'predicted' after 190 steps: docs/recipes.md.
   viewLoss: 'simclr',
   loss: 'paper',
   temperature: 0.2,
