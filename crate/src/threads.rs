@@ -166,12 +166,12 @@ mod tests {
         }
     }
 
-    /// Each item waits until three are worked on at once.
+    /// Each item waits until as many are worked on at once as there are threads.
     #[test]
     fn several_threads_share_the_work() {
-        for way in ways().into_iter().skip(1) {
-            let together = std::sync::Barrier::new(3);
-            way(&mut [0; 3], &|_| {
+        for (threads, way) in [count(), 3, 3].into_iter().zip(ways()) {
+            let together = std::sync::Barrier::new(threads);
+            way(&mut vec![0; threads], &|_| {
                 together.wait();
             });
         }
