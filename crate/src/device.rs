@@ -19,18 +19,6 @@ pub fn has_fast_bf16() -> bool {
     false
 }
 
-/// Whether the processor sums products of 8-bit numbers four at a time, and oneDNN may have it do so:
-/// without that instruction its sums saturate.
-pub fn has_fast_int8() -> bool {
-    #[cfg(target_arch = "x86_64")]
-    return std::arch::is_x86_feature_detected!("avx512vnni")
-        && ["ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA"]
-            .iter()
-            .all(|name| std::env::var_os(name).is_none());
-    #[cfg(not(target_arch = "x86_64"))]
-    false
-}
-
 /// `auto` (CUDA where it works, else CPU), `cpu`, `cuda` or `cuda:N`. Call on the engine's thread.
 pub fn resolve(name: &str) -> Result<Device> {
     let index = match name {

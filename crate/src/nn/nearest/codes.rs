@@ -57,5 +57,5 @@ fn encoded(rows: &Tensor, scale: f64) -> Result<(Tensor, f64)> {
     let lost = (rows.f_sub(&codes.f_mul_scalar(scale)?)?)
         .f_norm_scalaropt_dim(2.0, [1].as_slice(), false)?
         .f_max()?;
-    Ok((codes.f_to_kind(Kind::Int8)?, lost.f_double_value(&[])?))
+    Ok((codes.f_to_kind(Kind::Int8)?.f_contiguous()?, lost.f_double_value(&[])?))
 }

@@ -6,11 +6,11 @@
 
 mod candidates;
 mod codes;
+mod products;
 mod scan;
 
 use tch::{Device, Kind, Tensor};
 
-use crate::device::has_fast_int8;
 use crate::error::{Error, Result};
 use crate::nn::memory::slice_of;
 pub use codes::{Codes, HEADROOM};
@@ -21,11 +21,18 @@ const BLOCK_ROWS: i64 = 4096;
 /// Products held at once where there is no cache to stay in.
 const MOST_PRODUCTS: i64 = 1 << 26;
 
-/// Whether codes of these rows would make looking them up faster. One component has no matrix of 8-bit
-/// products.
+/// Whether codes of these rows would make looking them up faster.
 pub fn wants_codes(rows: &Tensor) -> bool {
-    let on_cpu = (rows.device(), rows.kind()) == (Device::Cpu, Kind::Float);
-    on_cpu && has_fast_int8() && rows.size()[1] > 1
+    has_fast_codes() && (rows.device(), rows.kind()) == (Device::Cpu, Kind::Float)
+}
+
+/// Whether the processor adds four products of 8-bit numbers to a sum at once.
+fn has_fast_codes() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return std::arch::is_x86_feature_detected!("avx512f")
+        && std::arch::is_x86_feature_detected!("avx512vnni");
+    #[cfg(not(target_arch = "x86_64"))]
+    false
 }
 
 /// Similarity `[N]` and place `[N]` of the row of `rows [M, D]` nearest to each of `queries [N, D]`;

@@ -7,6 +7,8 @@ use crate::threads;
 pub trait Number: tch::kind::Element + Copy + PartialOrd + Send + Sync {
     /// Below every similarity.
     const LOWEST: Self;
+    /// Above every similarity.
+    const HIGHEST: Self;
     /// No answer.
     const NONE: Self;
     /// Rounds.
@@ -19,6 +21,7 @@ macro_rules! number {
     ($type:ty) => {
         impl Number for $type {
             const LOWEST: Self = <$type>::NEG_INFINITY;
+            const HIGHEST: Self = <$type>::INFINITY;
             const NONE: Self = <$type>::NAN;
             fn of_f64(value: f64) -> Self {
                 value as $type
@@ -96,8 +99,33 @@ impl<T: Number> Scan<T> {
     }
 
     /// What was found for each query.
-    pub fn queries(&self) -> &[Query<T>] {
-        &self.queries
+    pub fn into_queries(self) -> Vec<Query<T>> {
+        self.queries
+    }
+
+    /// Below it nothing is of use to a query; there is no use at all for one that isn't there.
+    pub fn floor(&self, query: usize) -> T {
+        self.queries.get(query).map_or(T::HIGHEST, |query| query.floor)
+    }
+
+    /// The similarities of one query with rows from `start` on.
+    pub fn look<S: Copy>(&mut self, query: usize, values: &[S], start: i64, read: impl Fn(S) -> T) {
+        self.queries[query].look(values, start, self.margin, self.rising, read);
+    }
+
+    /// Whether a query has more candidates than that.
+    pub fn exceeds(&self, most: usize) -> bool {
+        self.queries.iter().any(|query| query.candidates().nth(most).is_some())
+    }
+
+    /// Takes over what a pass of the same queries found in later rows.
+    pub fn append(&mut self, later: Self) {
+        for (query, later) in self.queries.iter_mut().zip(later.queries) {
+            if later.best > query.best {
+                (query.best, query.floor) = (later.best, later.floor);
+            }
+            query.kept.extend(later.kept);
+        }
     }
 }
 

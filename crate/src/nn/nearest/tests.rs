@@ -21,7 +21,7 @@ fn listed(index: &Tensor) -> Vec<i64> {
 #[test]
 fn all_paths_find_the_same_rows() {
     tch::manual_seed(1);
-    let mut compared = 0;
+    let (mut by_products, mut by_codes) = (0, 0);
     for (rows, dim) in [(1, 8), (65, 3), (4096, 128), (9001, 64)] {
         let alike = [clustered(rows, dim, 0.3), clustered(rows, dim, 0.0)];
         for bank in alike.iter().chain(&[unit([rows, dim])]) {
@@ -31,27 +31,25 @@ fn all_paths_find_the_same_rows() {
                 let (other, everywhere) = whole(&queries, bank).unwrap();
                 assert_eq!(listed(&index), listed(&everywhere), "{rows} {dim}");
                 assert!((&similarity - other).abs().max().double_value(&[]) < 1e-6);
-                let mut ranked = vec![candidates::by_products(&queries, bank).unwrap()];
-                if has_fast_int8() {
-                    let codes = Codes::of(bank, HEADROOM).unwrap();
-                    ranked.push(candidates::by_codes(&queries, bank, &codes).unwrap());
-                }
-                for (close, found) in ranked.into_iter().flatten() {
+                let codes = Codes::of(bank, HEADROOM).unwrap();
+                let ways = [
+                    (candidates::by_products(&queries, bank).unwrap(), &mut by_products),
+                    (candidates::by_codes(&queries, bank, &codes).unwrap(), &mut by_codes),
+                ];
+                for (found, compared) in ways {
+                    let Some((close, found)) = found else { continue };
                     assert_eq!(listed(&index), listed(&found), "{rows} {dim}");
                     assert!((&similarity - close).abs().max().double_value(&[]) < 1e-6);
-                    compared += 1;
+                    *compared += 1;
                 }
             }
         }
     }
-    assert!(compared >= 8, "{compared} of the coarse paths gave an answer");
+    assert_eq!((by_products, by_codes), (24, 24), "answers of 24 look-ups each");
 }
 
 #[test]
 fn what_found_the_candidates_decides_not_a_bit() {
-    if !has_fast_int8() {
-        return;
-    }
     tch::manual_seed(4);
     let (queries, rows) = (clustered(64, 96, 0.5), clustered(9001, 96, 0.8));
     let codes = Codes::of(&rows, HEADROOM).unwrap();
@@ -68,16 +66,14 @@ fn candidates_are_few_where_rows_differ_and_given_up_where_they_do_not() {
     let alike = unit([1, 128]).expand([5000, 128], false).contiguous();
     let found = |rows: &Tensor| candidates::by_products(&queries, rows).unwrap().is_some();
     assert!(found(&unit([8192, 128])) && !found(&alike));
-    if has_fast_int8() {
-        let found = |rows: &Tensor| {
-            let codes = Codes::of(rows, HEADROOM).unwrap();
-            candidates::by_codes(&queries, rows, &codes).unwrap().is_some()
-        };
-        assert!(found(&unit([8192, 128])) && !found(&alike));
-        let rows = unit([100, 128]);
-        let _ = rows.get(7).get(7).fill_(f64::NAN);
-        assert!(!found(&rows), "a row that is no number has no code");
-    }
+    let found = |rows: &Tensor| {
+        let codes = Codes::of(rows, HEADROOM).unwrap();
+        candidates::by_codes(&queries, rows, &codes).unwrap().is_some()
+    };
+    assert!(found(&unit([8192, 128])) && !found(&alike));
+    let rows = unit([100, 128]);
+    let _ = rows.get(7).get(7).fill_(f64::NAN);
+    assert!(!found(&rows), "a row that is no number has no code");
 }
 
 #[test]
@@ -86,10 +82,8 @@ fn codes_follow_what_is_written_and_say_when_they_no_longer_fit() {
     let (queries, rows, new) = (unit([16, 64]), unit([512, 64]), unit([32, 64]));
     let mut codes = Codes::of(&rows, HEADROOM).unwrap();
     let check = |queries: &Tensor, rows: &Tensor, codes: &Codes| {
-        if has_fast_int8() {
-            let found = candidates::by_codes(queries, rows, codes).unwrap().unwrap().1;
-            assert_eq!(listed(&found), listed(&blocked::<f32>(queries, rows).unwrap().1));
-        }
+        let found = candidates::by_codes(queries, rows, codes).unwrap().unwrap().1;
+        assert_eq!(listed(&found), listed(&blocked::<f32>(queries, rows).unwrap().1));
     };
     rows.narrow(0, 100, 32).copy_(&new);
     codes.write(100, &new).unwrap();

@@ -1,0 +1,208 @@
+//! Products of 8-bit codes, looked at where they are made: in registers. Hardly any is ever written to
+//! memory, which would cost as much as the products do.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::scan::{Query, Scan};
+use crate::error::Result;
+use crate::threads;
+
+/// Numbers of 32 bits in a register of AVX-512.
+const LANES: usize = 16;
+/// Rows and queries multiplied at once: as many sums as there are registers for, beside what is summed.
+const ROWS: usize = 4 * LANES;
+const QUERIES: usize = 6;
+/// Rows that one thread goes through at a time. A function of the bank alone, so that no answer depends
+/// on the number of threads; not too few, because each part has to find the heights to look down from.
+const PARTS: usize = 8;
+const LEAST_PART: usize = 16 * ROWS;
+const MOST_PART: usize = 128 * ROWS;
+
+/// A number for each of `ROWS` rows.
+#[derive(Clone)]
+#[repr(align(64))]
+struct Line<T>([T; ROWS]);
+
+/// The codes of `ROWS` rows, four of each to a line.
+///
+/// The instruction takes one side unsigned: rows have 128 added, which a sum makes up for by what it
+/// starts from, `q (r + 128) - 128 sum(q) = q r`.
+type Rows = [Line<u32>];
+
+/// The codes of `QUERIES` queries likewise, and what their sums start from.
+struct Tile {
+    codes: Vec<[u32; QUERIES]>,
+    start: [i32; QUERIES],
+}
+
+/// Sums of a tile's queries with all rows, and which of them have one that is not below their floor; the
+/// sums of the others may be left out. Safe on processors with the instructions it was compiled for.
+type Multiply =
+    unsafe fn(&Rows, &Tile, &[f32; QUERIES], &mut [Line<i32>; QUERIES]) -> [bool; QUERIES];
+
+/// The rows that may be the nearest of each query, those within `margin` of its best product; None where
+/// a query has more than `most`, or had in a part of the rows. `queries [N, width]`, `rows [M, width]`.
+pub fn candidates(
+    queries: &[i8],
+    rows: &[i8],
+    width: usize,
+    margin: f32,
+    most: usize,
+) -> Result<Option<Vec<Query<f32>>>> {
+    let part = (rows.len() / width / PARTS).clamp(LEAST_PART, MOST_PART).next_multiple_of(ROWS);
+    in_parts(part, queries, rows, width, margin, most)
+}
+
+/// `part` rows at a time.
+fn in_parts(
+    part: usize,
+    queries: &[i8],
+    rows: &[i8],
+    width: usize,
+    margin: f32,
+    most: usize,
+) -> Result<Option<Vec<Query<f32>>>> {
+    let nothing = || Scan::new(queries.len() / width, margin, false);
+    let tiles: Vec<Tile> = queries.chunks(QUERIES * width).map(|some| tile(some, width)).collect();
+    let mut parts: Vec<(&[i8], Scan<f32>)> =
+        rows.chunks(part * width).map(|rows| (rows, nothing())).collect();
+    let too_many = AtomicBool::new(false);
+    threads::each(parts.iter_mut().zip((0..).step_by(part)), |((rows, scan), start)| {
+        if !too_many.load(Ordering::Relaxed) {
+            pass(&tiles, rows, width, start, scan);
+            // Seen here, because a better row of another part would hide how many there were.
+            too_many.fetch_or(scan.exceeds(most), Ordering::Relaxed);
+        }
+    })?;
+    let mut all = nothing();
+    for (_, part) in parts {
+        all.append(part);
+    }
+    let given_up = too_many.into_inner() || all.exceeds(most);
+    Ok((!given_up).then(|| all.into_queries()))
+}
+
+/// All queries past `rows`, the first of which is row `start`.
+fn pass(tiles: &[Tile], rows: &[i8], width: usize, start: i64, scan: &mut Scan<f32>) {
+    let multiply = multiply();
+    let mut lines = vec![Line([0; ROWS]); width.div_ceil(4)];
+    let mut sums = [const { Line([0; ROWS]) }; QUERIES];
+    for (rows, place) in rows.chunks(ROWS * width).zip((start..).step_by(ROWS)) {
+        pack(rows, width, &mut lines);
+        let count = rows.len() / width;
+        for (tile, first) in tiles.iter().zip((0..).step_by(QUERIES)) {
+            let floors = std::array::from_fn(|query| scan.floor(first + query));
+            // SAFETY: `multiply` chose what the processor can do.
+            let reached = unsafe { multiply(&lines, tile, &floors, &mut sums) };
+            for query in (0..QUERIES).filter(|&query| reached[query]) {
+                let values = &sums[query].0[..count];
+                // Exact in f32 up to a thousand components, and near enough beyond.
+                scan.look(first + query, values, place, |product| product as f32);
+            }
+        }
+    }
+}
+
+/// Of at most `QUERIES` queries; those that lack are zeros.
+fn tile(queries: &[i8], width: usize) -> Tile {
+    let mut tile = Tile { codes: vec![[0; QUERIES]; width.div_ceil(4)], start: [0; QUERIES] };
+    for (query, codes) in queries.chunks_exact(width).enumerate() {
+        for (line, four) in tile.codes.iter_mut().zip(codes.chunks(4)) {
+            line[query] = word(four);
+        }
+        let sum: i32 = codes.iter().map(|&code| i32::from(code)).sum();
+        tile.start[query] = sum.wrapping_mul(-128);
+    }
+    tile
+}
+
+/// At most `ROWS` rows into `lines`; what lies beyond the last stays as it was.
+fn pack(rows: &[i8], width: usize, lines: &mut Rows) {
+    for (row, codes) in rows.chunks_exact(width).enumerate() {
+        for (line, four) in lines.iter_mut().zip(codes.chunks(4)) {
+            // 128 added to each byte.
+            line.0[row] = word(four) ^ 0x8080_8080;
+        }
+    }
+}
+
+/// Four codes, or fewer and zeros.
+fn word(codes: &[i8]) -> u32 {
+    let byte = |at: usize| codes.get(at).map_or(0, |&code| code as u8);
+    u32::from_ne_bytes([byte(0), byte(1), byte(2), byte(3)])
+}
+
+fn multiply() -> Multiply {
+    #[cfg(target_arch = "x86_64")]
+    if super::has_fast_codes() {
+        return by_vnni;
+    }
+    plainly
+}
+
+/// For processors without that instruction, where no bank has codes, and to compare with.
+fn plainly(
+    rows: &Rows,
+    tile: &Tile,
+    floors: &[f32; QUERIES],
+    sums: &mut [Line<i32>; QUERIES],
+) -> [bool; QUERIES] {
+    for (query, sums) in sums.iter_mut().enumerate() {
+        sums.0 = [tile.start[query]; ROWS];
+        for (line, codes) in rows.iter().zip(&tile.codes) {
+            for (sum, row) in sums.0.iter_mut().zip(line.0) {
+                for (row, code) in row.to_ne_bytes().into_iter().zip(codes[query].to_ne_bytes()) {
+                    *sum = sum.wrapping_add(i32::from(row) * i32::from(code as i8));
+                }
+            }
+        }
+    }
+    std::array::from_fn(|query| sums[query].0.iter().any(|&sum| sum as f32 >= floors[query]))
+}
+
+/// With the instruction that adds four products to a sum.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512vnni")]
+fn by_vnni(
+    rows: &Rows,
+    tile: &Tile,
+    floors: &[f32; QUERIES],
+    sums: &mut [Line<i32>; QUERIES],
+) -> [bool; QUERIES] {
+    use std::arch::x86_64::{
+        _CMP_GE_OQ, _mm512_cmp_ps_mask, _mm512_cvtepi32_ps, _mm512_dpbusd_epi32, _mm512_load_si512,
+        _mm512_set1_epi32, _mm512_set1_ps, _mm512_store_si512,
+    };
+
+    let mut made = tile.start.map(|start| [_mm512_set1_epi32(start); ROWS / LANES]);
+    for (line, codes) in rows.iter().zip(&tile.codes) {
+        // SAFETY: a line is as long as these registers together and aligned as they are.
+        let rows: [_; ROWS / LANES] = std::array::from_fn(|at| unsafe {
+            _mm512_load_si512(line.0[at * LANES..].as_ptr().cast())
+        });
+        for (made, &codes) in made.iter_mut().zip(codes) {
+            let codes = _mm512_set1_epi32(codes.cast_signed());
+            for (sum, &rows) in made.iter_mut().zip(&rows) {
+                *sum = _mm512_dpbusd_epi32(*sum, rows, codes);
+            }
+        }
+    }
+    std::array::from_fn(|query| {
+        let floor = _mm512_set1_ps(floors[query]);
+        let reaches =
+            |&sums| _mm512_cmp_ps_mask::<_CMP_GE_OQ>(_mm512_cvtepi32_ps(sums), floor) != 0;
+        let reached = made[query].iter().any(reaches);
+        if reached {
+            for (at, &made) in made[query].iter().enumerate() {
+                // SAFETY: as above.
+                unsafe {
+                    _mm512_store_si512(sums[query].0[at * LANES..].as_mut_ptr().cast(), made)
+                };
+            }
+        }
+        reached
+    })
+}
+
+#[cfg(test)]
+mod tests;

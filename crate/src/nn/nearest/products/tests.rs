@@ -1,0 +1,100 @@
+//! Products against plain sums, and candidates against all rows.
+
+use super::*;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+fn codes(count: usize, seed: u64) -> Vec<i8> {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    (0..count).map(|_| rng.random_range(-127..=127)).collect()
+}
+
+fn product(a: &[i8], b: &[i8]) -> i32 {
+    a.iter().zip(b).map(|(&a, &b)| i32::from(a) * i32::from(b)).sum()
+}
+
+#[test]
+fn both_ways_give_each_product() {
+    for width in [1, 3, 4, 7, 64, 1030] {
+        let (queries, rows) = (codes(QUERIES * width, 1), codes(ROWS * width, 2));
+        let mut lines = vec![Line([0; ROWS]); width.div_ceil(4)];
+        pack(&rows, width, &mut lines);
+        let tile = tile(&queries, width);
+        for multiply in [plainly, multiply()] {
+            let mut sums = [const { Line([0; ROWS]) }; QUERIES];
+            // SAFETY: plain, or chosen for this processor.
+            let reached =
+                unsafe { multiply(&lines, &tile, &[f32::NEG_INFINITY; QUERIES], &mut sums) };
+            assert_eq!(reached, [true; QUERIES]);
+            for (query, sums) in queries.chunks(width).zip(&sums) {
+                let expected: Vec<i32> =
+                    rows.chunks(width).map(|row| product(query, row)).collect();
+                assert_eq!(sums.0.to_vec(), expected, "width {width}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_floor_is_reached_by_what_is_not_below_it() {
+    let width = 8;
+    let (queries, rows) = (codes(QUERIES * width, 3), codes(ROWS * width, 4));
+    let mut lines = vec![Line([0; ROWS]); width.div_ceil(4)];
+    pack(&rows, width, &mut lines);
+    let best: Vec<i32> = (queries.chunks(width))
+        .map(|query| rows.chunks(width).map(|row| product(query, row)).max().unwrap())
+        .collect();
+    for multiply in [plainly, multiply()] {
+        for query in 0..QUERIES {
+            for (above, expected) in [(0.0, true), (1.0, false)] {
+                let mut floors = [f32::INFINITY; QUERIES];
+                floors[query] = best[query] as f32 + above;
+                let mut sums = [const { Line([0; ROWS]) }; QUERIES];
+                // SAFETY: plain, or chosen for this processor.
+                let reached =
+                    unsafe { multiply(&lines, &tile(&queries, width), &floors, &mut sums) };
+                let mut only = [false; QUERIES];
+                only[query] = expected;
+                assert_eq!(reached, only);
+            }
+        }
+    }
+}
+
+fn listed(found: &[Query<f32>]) -> Vec<Vec<i64>> {
+    found.iter().map(|query| query.candidates().map(|(row, _)| row).collect()).collect()
+}
+
+#[test]
+fn candidates_are_the_rows_within_the_margin_in_however_many_parts() {
+    let (width, margin) = (19, 9000);
+    for (count, total) in [(1, 1), (5, 63), (6, 64), (13, 65), (7, 3000)] {
+        let (queries, rows) = (codes(count * width, 5), codes(total * width, 6));
+        let expected: Vec<Vec<i64>> = (queries.chunks(width))
+            .map(|query| {
+                let products: Vec<i32> =
+                    rows.chunks(width).map(|row| product(query, row)).collect();
+                let floor = products.iter().max().unwrap() - margin;
+                (0..).zip(products).filter(|&(_, p)| p >= floor).map(|(row, _)| row).collect()
+            })
+            .collect();
+        let largest = expected.iter().map(Vec::len).max().unwrap();
+        for part in [ROWS, 2 * ROWS, 1024, 4096] {
+            let found = |most| in_parts(part, &queries, &rows, width, margin as f32, most).unwrap();
+            assert_eq!(listed(&found(total).unwrap()), expected, "{count}, {total}, {part}");
+            assert!(found(largest - 1).is_none());
+        }
+        let whole = candidates(&queries, &rows, width, margin as f32, total).unwrap();
+        assert_eq!(listed(&whole.unwrap()), expected);
+    }
+}
+
+/// Also if a better row of another part makes them candidates no longer: what gives up must not depend on
+/// which part is looked at first.
+#[test]
+fn too_many_in_one_part_are_too_many() {
+    let rows: Vec<i8> = [[30; 300].as_slice(), &[0; 1300], &[127]].concat();
+    let found = |most| candidates(&[127], &rows, 1, 10.0, most).unwrap();
+    assert_eq!(listed(&found(300).unwrap()), [[1600]]);
+    assert!(found(299).is_none());
+}
