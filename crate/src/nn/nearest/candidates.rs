@@ -71,7 +71,7 @@ fn rank(found: &[Query<f32>], queries: &Tensor, rows: &Tensor) -> Result<(Tensor
         let mut exact = Scan::new(1, tie, true);
         for (index, _) in found.candidates() {
             let row = &row_values[index as usize * width..][..width];
-            exact.look(0, &[dot(query, row)], index, |value| value);
+            exact.take(0, index, dot(query, row));
         }
         *best = exact.firsts().next().unwrap_or((f32::NAN, 0));
     })?;

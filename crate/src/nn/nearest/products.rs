@@ -35,10 +35,11 @@ struct Tile {
     start: [i32; QUERIES],
 }
 
-/// Sums of a tile's queries with all rows, and which of them have one that is not below their floor; the
-/// sums of the others may be left out. Safe on processors with the instructions it was compiled for.
+/// Sums of a tile's queries with all rows, and a bit for each that is not below its query's floor; the
+/// sums of a query without any may be left out. Safe on processors with the instructions it was compiled
+/// for.
 type Multiply =
-    unsafe fn(&Rows, &Tile, &[f32; QUERIES], &mut [Line<i32>; QUERIES]) -> [bool; QUERIES];
+    unsafe fn(&Rows, &Tile, &[f32; QUERIES], &mut [Line<i32>; QUERIES]) -> [u64; QUERIES];
 
 /// The rows that may be the nearest of each query, those within `margin` of its best product; None where
 /// a query has more than `most`, or had in a part of the rows. `queries [N, width]`, `rows [M, width]`.
@@ -94,21 +95,32 @@ fn pass(tiles: &[Tile], rows: &[i8], width: usize, start: i64, scan: &mut Scan<f
             let floors = std::array::from_fn(|query| scan.floor(first + query));
             // SAFETY: `multiply` chose what the processor can do.
             let reached = unsafe { multiply(&lines, tile, &floors, &mut sums) };
-            for query in (0..QUERIES).filter(|&query| reached[query]) {
-                let values = &sums[query].0[..count];
-                // Exact in f32 up to a thousand components, and near enough beyond.
-                scan.look(first + query, values, place, |product| product as f32);
+            for (query, reached) in reached.into_iter().enumerate() {
+                for row in ones(reached).take_while(|&row| row < count) {
+                    // Exact in f32 up to a thousand components, and near enough beyond.
+                    let product = sums[query].0[row] as f32;
+                    scan.take(first + query, place + row as i64, product);
+                }
             }
         }
     }
+}
+
+/// Places of the bits that are set.
+fn ones(mut bits: u64) -> impl Iterator<Item = usize> {
+    std::iter::from_fn(move || {
+        let place = bits.trailing_zeros() as usize;
+        bits &= bits.checked_sub(1)?;
+        Some(place)
+    })
 }
 
 /// Of at most `QUERIES` queries; those that lack are zeros.
 fn tile(queries: &[i8], width: usize) -> Tile {
     let mut tile = Tile { codes: vec![[0; QUERIES]; width.div_ceil(4)], start: [0; QUERIES] };
     for (query, codes) in queries.chunks_exact(width).enumerate() {
-        for (line, four) in tile.codes.iter_mut().zip(codes.chunks(4)) {
-            line[query] = word(four);
+        for (line, word) in tile.codes.iter_mut().zip(words(codes)) {
+            line[query] = word;
         }
         let sum: i32 = codes.iter().map(|&code| i32::from(code)).sum();
         tile.start[query] = sum.wrapping_mul(-128);
@@ -119,17 +131,21 @@ fn tile(queries: &[i8], width: usize) -> Tile {
 /// At most `ROWS` rows into `lines`; what lies beyond the last stays as it was.
 fn pack(rows: &[i8], width: usize, lines: &mut Rows) {
     for (row, codes) in rows.chunks_exact(width).enumerate() {
-        for (line, four) in lines.iter_mut().zip(codes.chunks(4)) {
+        for (line, word) in lines.iter_mut().zip(words(codes)) {
             // 128 added to each byte.
-            line.0[row] = word(four) ^ 0x8080_8080;
+            line.0[row] = word ^ 0x8080_8080;
         }
     }
 }
 
-/// Four codes, or fewer and zeros.
-fn word(codes: &[i8]) -> u32 {
-    let byte = |at: usize| codes.get(at).map_or(0, |&code| code as u8);
-    u32::from_ne_bytes([byte(0), byte(1), byte(2), byte(3)])
+/// Four codes to a number, the last filled up with zeros.
+fn words(codes: &[i8]) -> impl Iterator<Item = u32> {
+    let (whole, rest) = codes.as_chunks::<4>();
+    let mut last = [0; 4];
+    last[..rest.len()].copy_from_slice(rest);
+    let last = (!rest.is_empty()).then_some(last);
+    let words = whole.iter().copied().chain(last);
+    words.map(|four| u32::from_ne_bytes(four.map(i8::cast_unsigned)))
 }
 
 fn multiply() -> Multiply {
@@ -146,7 +162,7 @@ fn plainly(
     tile: &Tile,
     floors: &[f32; QUERIES],
     sums: &mut [Line<i32>; QUERIES],
-) -> [bool; QUERIES] {
+) -> [u64; QUERIES] {
     for (query, sums) in sums.iter_mut().enumerate() {
         sums.0 = [tile.start[query]; ROWS];
         for (line, codes) in rows.iter().zip(&tile.codes) {
@@ -157,7 +173,10 @@ fn plainly(
             }
         }
     }
-    std::array::from_fn(|query| sums[query].0.iter().any(|&sum| sum as f32 >= floors[query]))
+    std::array::from_fn(|query| {
+        let reached = (0..).zip(sums[query].0).filter(|&(_, sum)| sum as f32 >= floors[query]);
+        reached.fold(0, |all, (row, _)| all | 1 << row)
+    })
 }
 
 /// With the instruction that adds four products to a sum.
@@ -168,7 +187,7 @@ fn by_vnni(
     tile: &Tile,
     floors: &[f32; QUERIES],
     sums: &mut [Line<i32>; QUERIES],
-) -> [bool; QUERIES] {
+) -> [u64; QUERIES] {
     use std::arch::x86_64::{
         _CMP_GE_OQ, _mm512_cmp_ps_mask, _mm512_cvtepi32_ps, _mm512_dpbusd_epi32, _mm512_load_si512,
         _mm512_set1_epi32, _mm512_set1_ps, _mm512_store_si512,
@@ -189,10 +208,11 @@ fn by_vnni(
     }
     std::array::from_fn(|query| {
         let floor = _mm512_set1_ps(floors[query]);
-        let reaches =
-            |&sums| _mm512_cmp_ps_mask::<_CMP_GE_OQ>(_mm512_cvtepi32_ps(sums), floor) != 0;
-        let reached = made[query].iter().any(reaches);
-        if reached {
+        let reached = (0..).zip(&made[query]).fold(0, |all, (at, &sums)| {
+            let reached = _mm512_cmp_ps_mask::<_CMP_GE_OQ>(_mm512_cvtepi32_ps(sums), floor);
+            all | u64::from(reached) << (at * LANES)
+        });
+        if reached != 0 {
             for (at, &made) in made[query].iter().enumerate() {
                 // SAFETY: as above.
                 unsafe {

@@ -108,9 +108,9 @@ impl<T: Number> Scan<T> {
         self.queries.get(query).map_or(T::HIGHEST, |query| query.floor)
     }
 
-    /// The similarities of one query with rows from `start` on.
-    pub fn look<S: Copy>(&mut self, query: usize, values: &[S], start: i64, read: impl Fn(S) -> T) {
-        self.queries[query].look(values, start, self.margin, self.rising, read);
+    /// The similarity of one query with one row.
+    pub fn take(&mut self, query: usize, row: i64, similarity: T) {
+        self.queries[query].take(row, similarity, self.margin, self.rising);
     }
 
     /// Whether a query has more candidates than that.
