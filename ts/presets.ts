@@ -86,11 +86,11 @@ const DEFAULT: Settings = {
   neighbourWarmup: 0.5,
   // The other view keeps half of the loss, being right where the neighbour isn't: docs/recipes.md.
   neighbourWeight: 0.5,
-  // Two to five points ahead of 'predicted' after 190 steps: docs/recipes.md.
+  // Ahead of 'predicted' by one to five points in trials of 190 steps: docs/log.md.
   viewLoss: 'simclr',
   loss: 'paper',
   temperature: 0.2,
-  // Five points ahead of SGD at 0.06 after 190 steps, three in other trials: docs/recipes.md.
+  // Five points ahead of SGD at 0.06 after 190 steps, three in other trials: docs/log.md.
   optimizer: 'muon',
   lr: 'auto',
   baseLr: 0.04,

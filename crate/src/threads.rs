@@ -26,7 +26,7 @@ pub fn each<I: Send>(
 }
 
 /// Threads that libtorch computes with.
-pub fn count() -> usize {
+fn count() -> usize {
     tch::get_num_threads().max(1) as usize
 }
 

@@ -8,7 +8,7 @@ import type { StepNumbers } from '../native.js'
 
 /**
  * Agreement from which on neighbours are used: the share of pictures whose two views have the same
- * neighbour. A first guess, not tuned: the short trials of docs/recipes.md stay below it.
+ * neighbour. A first guess, not tuned: every run in docs/recipes.md stays below it.
  */
 const ENOUGH_AGREEMENT = 0.2
 /** With `'auto'`, the share of the steps after which neighbours are used in any case. */

@@ -16,7 +16,7 @@ const SLACK: f64 = 1e-6;
 /// Candidates a query above which ranking costs more than it saves.
 const MOST_CANDIDATES: usize = 2048;
 
-/// By products of 8-bit codes of `rows`, or of more rows; None where too many are too alike for them.
+/// By products of 8-bit codes, which begin with those of `rows`; None where too many are too alike for them.
 pub fn by_codes(
     queries: &Tensor,
     rows: &Tensor,
@@ -46,7 +46,7 @@ pub fn by_products(queries: &Tensor, rows: &Tensor) -> Result<Option<(Tensor, Te
     for start in (0..total).step_by(BLOCK_ROWS as usize) {
         let block = rows.f_narrow(0, start, BLOCK_ROWS.min(total - start))?;
         let products = queries.f_matmul(&block.f_tr()?)?.f_contiguous()?;
-        scan.block(slice_of(&products)?, start, |product: f32| product)?;
+        scan.block(slice_of(&products)?, start)?;
         if scan.exceeds(MOST_CANDIDATES) {
             return Ok(None);
         }

@@ -49,7 +49,7 @@ pub fn nearest_rows(
         (Device::Cpu, Kind::Float) if queries.size()[0] > 0 => {
             let coarse =
                 codes.map_or(Ok(None), |codes| candidates::by_codes(queries, rows, codes))?;
-            // Whoever finds candidates ranks them alike, so that codes decide nothing but the time.
+            // Whoever finds candidates ranks them alike, so that codes decide the time.
             match coarse.map_or_else(|| candidates::by_products(queries, rows), |c| Ok(Some(c)))? {
                 Some(found) => Ok(found),
                 None => blocked::<f32>(queries, rows),
@@ -73,7 +73,7 @@ fn blocked<T: Number>(queries: &Tensor, rows: &Tensor) -> Result<(Tensor, Tensor
     for start in (0..total).step_by(BLOCK_ROWS as usize) {
         let block = rows.f_narrow(0, start, BLOCK_ROWS.min(total - start))?;
         let products = queries.f_matmul(&block.f_tr()?)?.f_contiguous()?;
-        scan.block(slice_of(&products)?, start, |value: T| value)?;
+        scan.block(slice_of(&products)?, start)?;
     }
     let (similarity, index): (Vec<T>, Vec<i64>) = scan.firsts().unzip();
     Ok((Tensor::f_from_slice(&similarity)?, Tensor::f_from_slice(&index)?))

@@ -12,8 +12,9 @@ const LANES: usize = 16;
 /// Rows and queries multiplied at once: as many sums as there are registers for, beside what is summed.
 const ROWS: usize = 4 * LANES;
 const QUERIES: usize = 6;
-/// Rows that one thread goes through at a time. A function of the bank alone, so that no answer depends
-/// on the number of threads; not too few, because each part has to find the heights to look down from.
+/// Parts that rows are shared out in, and the rows of one: a function of the rows alone, so that whether
+/// codes are given up does not depend on the number of threads. No part is short, because each begins
+/// without a floor.
 const PARTS: usize = 8;
 const LEAST_PART: usize = 16 * ROWS;
 const MOST_PART: usize = 128 * ROWS;
@@ -35,7 +36,7 @@ struct Tile {
     start: [i32; QUERIES],
 }
 
-/// Sums of a tile's queries with all rows, and a bit for each that is not below its query's floor; the
+/// Sums of a tile's queries with each of the rows, and a bit for each that is not below its query's floor; the
 /// sums of a query without any may be left out. Safe on processors with the instructions it was compiled
 /// for.
 type Multiply =

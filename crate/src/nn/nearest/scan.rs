@@ -52,7 +52,7 @@ pub struct Query<T> {
     kept: Vec<(i64, T)>,
 }
 
-/// A pass over all rows, block by block.
+/// A pass over all rows, block by block or row by row.
 #[derive(Debug)]
 pub struct Scan<T> {
     queries: Vec<Query<T>>,
@@ -69,18 +69,13 @@ impl<T: Number> Scan<T> {
     }
 
     /// The similarities `[queries, B]` of rows `start..start + B`, row-major.
-    pub fn block<S: Copy + Send + Sync>(
-        &mut self,
-        values: &[S],
-        start: i64,
-        read: impl Fn(S) -> T + Copy + Send + Sync,
-    ) -> Result<()> {
+    pub fn block(&mut self, values: &[T], start: i64) -> Result<()> {
         let Some(width) = values.len().checked_div(self.queries.len()).filter(|&w| w > 0) else {
             return Ok(());
         };
         let (margin, rising) = (self.margin, self.rising);
-        let work = |(query, values): (&mut Query<T>, &[S])| {
-            query.look(values, start, margin, rising, read);
+        let work = |(query, values): (&mut Query<T>, &[T])| {
+            query.look(values, start, margin, rising);
         };
         if values.len() < ALONE {
             self.queries.iter_mut().zip(values.chunks_exact(width)).for_each(work);
@@ -135,18 +130,11 @@ impl<T: Number> Query<T> {
         self.kept.iter().copied().filter(|&(_, value)| value >= self.floor)
     }
 
-    fn look<S: Copy>(
-        &mut self,
-        values: &[S],
-        start: i64,
-        margin: T,
-        rising: bool,
-        read: impl Fn(S) -> T,
-    ) {
+    fn look(&mut self, values: &[T], start: i64, margin: T, rising: bool) {
         for (group, values) in (0..).step_by(GROUP).zip(values.chunks(GROUP)) {
-            if greatest(values, &read) >= self.floor {
+            if greatest(values) >= self.floor {
                 for (index, &value) in (start + group..).zip(values) {
-                    self.take(index, read(value), margin, rising);
+                    self.take(index, value, margin, rising);
                 }
             }
         }
@@ -170,15 +158,15 @@ impl<T: Number> Query<T> {
 }
 
 /// Lane by lane, which vectorises; what is no number loses every comparison.
-fn greatest<S: Copy, T: Number>(values: &[S], read: impl Fn(S) -> T) -> T {
+fn greatest<T: Number>(values: &[T]) -> T {
     let greater = |a: T, b: T| if b > a { b } else { a };
     let mut lanes = [T::LOWEST; LANES];
     let whole = values.chunks_exact(LANES);
     let rest = whole.remainder();
     for values in whole {
         for (lane, &value) in lanes.iter_mut().zip(values) {
-            *lane = greater(*lane, read(value));
+            *lane = greater(*lane, value);
         }
     }
-    rest.iter().map(|&value| read(value)).chain(lanes).fold(T::LOWEST, greater)
+    rest.iter().copied().chain(lanes).fold(T::LOWEST, greater)
 }
