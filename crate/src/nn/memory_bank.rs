@@ -8,7 +8,7 @@ use std::cell::OnceCell;
 
 use tch::{Device, Kind, Tensor};
 
-use super::nearest::{Codes, HEADROOM, nearest_rows, wants_codes};
+use super::nearest::{Codes, nearest_rows, wants_codes};
 use super::nt_xent::normalize;
 use crate::error::{Error, Result};
 use crate::rng;
@@ -160,7 +160,7 @@ impl MemoryBank {
             return Ok(None);
         }
         if self.codes.get().is_none() {
-            let _ = self.codes.set(Codes::of(&self.rows, HEADROOM)?);
+            let _ = self.codes.set(Codes::of(&self.rows)?);
         }
         Ok(self.codes.get())
     }

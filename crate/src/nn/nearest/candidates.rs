@@ -3,7 +3,7 @@
 
 use tch::{Kind, Tensor};
 
-use super::codes::Codes;
+use super::codes::{Codes, Encoded};
 use super::scan::{Query, Scan};
 use super::{BLOCK_ROWS, products, tie};
 use crate::error::Result;
@@ -22,27 +22,44 @@ pub fn by_codes(
     rows: &Tensor,
     codes: &Codes,
 ) -> Result<Option<(Tensor, Tensor)>> {
-    let coarse = Codes::of(queries, 1.0)?;
+    let coarse = Encoded::of(queries, 1.0)?;
     // Cauchy-Schwarz: |q r - q' r'| <= |q - q'| |r| + |q'| |r - r'|, with |q'| <= 1 + |q - q'|.
     let error = coarse.error + (1.0 + coarse.error) * codes.error + SLACK + rounding(rows);
-    // The true best may lie one error below, and the best of the codes one above.
-    let margin = (2.0 * error + tie(Kind::Float)) / (coarse.scale * codes.scale);
+    let measure = Coarse { unit: coarse.scale * codes.scale, error };
+    let margin = measure.margin();
     if !margin.is_finite() {
         return Ok(None);
     }
-    let width = rows.size()[1] as usize;
-    let of_rows = codes.values.f_narrow(0, 0, rows.size()[0])?;
-    let (queries_codes, row_codes) = (slice_of(&coarse.values)?, slice_of(&of_rows)?);
-    let found =
-        products::candidates(queries_codes, row_codes, width, margin as f32, MOST_CANDIDATES)?;
-    found.map(|found| rank(&found, queries, rows)).transpose()
+    let (count, queries_codes) = (rows.size()[0] as usize, slice_of(&coarse.values)?);
+    let found = products::candidates(queries_codes, &codes.values, count, margin, MOST_CANDIDATES)?;
+    found.map(|found| rank(&found, measure, queries, rows)).transpose()
+}
+
+/// A measure of similarity: how much its 1 is, and how far from the exact one it can be.
+#[derive(Debug, Clone, Copy)]
+struct Coarse {
+    unit: f64,
+    error: f64,
+}
+
+impl Coarse {
+    /// Whatever is this far below the best cannot be the answer: the true best may lie one error below,
+    /// and the best of this measure one above.
+    fn margin(self) -> f32 {
+        ((2.0 * self.error + tie(Kind::Float)) / self.unit) as f32
+    }
+
+    /// The same once one exact similarity is known.
+    fn floor(self, exact: f32) -> f32 {
+        ((f64::from(exact) - tie(Kind::Float) - self.error) / self.unit) as f32
+    }
 }
 
 /// By products in f32; None where too many are too alike.
 pub fn by_products(queries: &Tensor, rows: &Tensor) -> Result<Option<(Tensor, Tensor)>> {
-    let margin = 2.0 * rounding(rows) + tie(Kind::Float);
+    let measure = Coarse { unit: 1.0, error: rounding(rows) };
     let total = rows.size()[0];
-    let mut scan = Scan::new(queries.size()[0] as usize, margin as f32, false);
+    let mut scan = Scan::new(queries.size()[0] as usize, measure.margin(), false);
     for start in (0..total).step_by(BLOCK_ROWS as usize) {
         let block = rows.f_narrow(0, start, BLOCK_ROWS.min(total - start))?;
         let products = queries.f_matmul(&block.f_tr()?)?.f_contiguous()?;
@@ -51,7 +68,7 @@ pub fn by_products(queries: &Tensor, rows: &Tensor) -> Result<Option<(Tensor, Te
             return Ok(None);
         }
     }
-    rank(&scan.into_queries(), queries, rows).map(Some)
+    rank(&scan.into_queries(), measure, queries, rows).map(Some)
 }
 
 /// How far two sums of the same products of unit rows, in any order, can lie apart in f32.
@@ -60,7 +77,12 @@ fn rounding(rows: &Tensor) -> f64 {
 }
 
 /// Of each query's candidates the first within the tie of the greatest.
-fn rank(found: &[Query<f32>], queries: &Tensor, rows: &Tensor) -> Result<(Tensor, Tensor)> {
+fn rank(
+    found: &[Query<f32>],
+    measure: Coarse,
+    queries: &Tensor,
+    rows: &Tensor,
+) -> Result<(Tensor, Tensor)> {
     let (queries, rows) = (queries.f_contiguous()?, rows.f_contiguous()?);
     let width = rows.size()[1] as usize;
     let (query_values, row_values): (&[f32], &[f32]) = (slice_of(&queries)?, slice_of(&rows)?);
@@ -68,12 +90,15 @@ fn rank(found: &[Query<f32>], queries: &Tensor, rows: &Tensor) -> Result<(Tensor
     let mut best = vec![(f32::NAN, 0); found.len()];
     let each = best.iter_mut().zip(found).zip(query_values.chunks_exact(width));
     threads::each(each, |((best, found), query)| {
-        let mut exact = Scan::new(1, tie, true);
-        for (index, _) in found.candidates() {
-            let row = &row_values[index as usize * width..][..width];
-            exact.take(0, index, dot(query, row));
+        let exact = |index: i64| dot(query, &row_values[index as usize * width..][..width]);
+        // The likeliest first: most of the others need not be looked at then.
+        let likeliest = found.candidates().max_by(|a, b| a.1.total_cmp(&b.1));
+        let floor = likeliest.map_or(f32::NAN, |(index, _)| measure.floor(exact(index)));
+        let mut ranked = Scan::new(1, tie, true);
+        for (index, _) in found.candidates().filter(|&(_, coarse)| coarse >= floor) {
+            ranked.take(0, index, exact(index));
         }
-        *best = exact.firsts().next().unwrap_or((f32::NAN, 0));
+        *best = ranked.firsts().next().unwrap_or((f32::NAN, 0));
     })?;
     let (similarity, index): (Vec<f32>, Vec<i64>) = best.into_iter().unzip();
     Ok((Tensor::f_from_slice(&similarity)?, Tensor::f_from_slice(&index)?))

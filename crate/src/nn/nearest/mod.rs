@@ -13,7 +13,7 @@ use tch::{Device, Kind, Tensor};
 
 use crate::error::{Error, Result};
 use crate::nn::memory::slice_of;
-pub use codes::{Codes, HEADROOM};
+pub use codes::Codes;
 use scan::{Number, Scan};
 
 /// Rows looked at together: small enough that their products stay in cache.

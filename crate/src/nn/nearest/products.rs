@@ -1,6 +1,7 @@
 //! Products of 8-bit codes, looked at where they are made: in registers. Hardly any is ever written to
 //! memory, which would cost as much as the products do.
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::scan::{Query, Scan};
@@ -20,7 +21,7 @@ const LEAST_PART: usize = 16 * ROWS;
 const MOST_PART: usize = 128 * ROWS;
 
 /// A number for each of `ROWS` rows.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 #[repr(align(64))]
 struct Line<T>([T; ROWS]);
 
@@ -29,6 +30,37 @@ struct Line<T>([T; ROWS]);
 /// The instruction takes one side unsigned: rows have 128 added, which a sum makes up for by what it
 /// starts from, `q (r + 128) - 128 sum(q) = q r`.
 type Rows = [Line<u32>];
+
+/// The codes of rows in the order in which registers take them, `ROWS` rows after the other. The last of
+/// them may be filled up with anything.
+#[derive(Debug)]
+pub struct Packed {
+    lines: Vec<Line<u32>>,
+    width: usize,
+}
+
+impl Packed {
+    /// Of `rows [M, width]`.
+    pub fn of(rows: &[i8], width: usize) -> Self {
+        let blocks = (rows.len() / width).div_ceil(ROWS);
+        let lines = vec![Line([0; ROWS]); blocks * width.div_ceil(4)];
+        let mut packed = Self { lines, width };
+        packed.write(0, rows);
+        packed
+    }
+
+    /// `rows` in the place of those from `first` on.
+    pub fn write(&mut self, first: usize, rows: &[i8]) {
+        let lines_of_block = self.width.div_ceil(4);
+        for (row, codes) in (first..).zip(rows.chunks_exact(self.width)) {
+            let lines = &mut self.lines[row / ROWS * lines_of_block..][..lines_of_block];
+            for (line, word) in lines.iter_mut().zip(words(codes)) {
+                // 128 added to each byte.
+                line.0[row % ROWS] = word ^ 0x8080_8080;
+            }
+        }
+    }
+}
 
 /// The codes of `QUERIES` queries likewise, and what their sums start from.
 struct Tile {
@@ -42,36 +74,38 @@ struct Tile {
 type Multiply =
     unsafe fn(&Rows, &Tile, &[f32; QUERIES], &mut [Line<i32>; QUERIES]) -> [u64; QUERIES];
 
-/// The rows that may be the nearest of each query, those within `margin` of its best product; None where
-/// a query has more than `most`, or had in a part of the rows. `queries [N, width]`, `rows [M, width]`.
+/// Of the first `count` of `rows` those that may be the nearest of each query, which are those within
+/// `margin` of its best product; None where a query has more than `most`, or had in a part of the rows.
+/// `queries [N, width]`.
 pub fn candidates(
     queries: &[i8],
-    rows: &[i8],
-    width: usize,
+    rows: &Packed,
+    count: usize,
     margin: f32,
     most: usize,
 ) -> Result<Option<Vec<Query<f32>>>> {
-    let part = (rows.len() / width / PARTS).clamp(LEAST_PART, MOST_PART).next_multiple_of(ROWS);
-    in_parts(part, queries, rows, width, margin, most)
+    let part = (count / PARTS).clamp(LEAST_PART, MOST_PART).next_multiple_of(ROWS);
+    in_parts(part, queries, rows, count, margin, most)
 }
 
 /// `part` rows at a time.
 fn in_parts(
     part: usize,
     queries: &[i8],
-    rows: &[i8],
-    width: usize,
+    rows: &Packed,
+    count: usize,
     margin: f32,
     most: usize,
 ) -> Result<Option<Vec<Query<f32>>>> {
+    let width = rows.width;
     let nothing = || Scan::new(queries.len() / width, margin, false);
     let tiles: Vec<Tile> = queries.chunks(QUERIES * width).map(|some| tile(some, width)).collect();
-    let mut parts: Vec<(&[i8], Scan<f32>)> =
-        rows.chunks(part * width).map(|rows| (rows, nothing())).collect();
+    let mut parts: Vec<(usize, Scan<f32>)> =
+        (0..count).step_by(part).map(|first| (first, nothing())).collect();
     let too_many = AtomicBool::new(false);
-    threads::each(parts.iter_mut().zip((0..).step_by(part)), |((rows, scan), start)| {
+    threads::each(parts.iter_mut(), |(first, scan)| {
         if !too_many.load(Ordering::Relaxed) {
-            pass(&tiles, rows, width, start, scan);
+            pass(&tiles, rows, *first..count.min(*first + part), scan);
             // Seen here, because a better row of another part would hide how many there were.
             too_many.fetch_or(scan.exceeds(most), Ordering::Relaxed);
         }
@@ -84,23 +118,23 @@ fn in_parts(
     Ok((!given_up).then(|| all.into_queries()))
 }
 
-/// All queries past `rows`, the first of which is row `start`.
-fn pass(tiles: &[Tile], rows: &[i8], width: usize, start: i64, scan: &mut Scan<f32>) {
+/// All queries past some of the rows, the first of which begins a block.
+fn pass(tiles: &[Tile], rows: &Packed, range: Range<usize>, scan: &mut Scan<f32>) {
     let multiply = multiply();
-    let mut lines = vec![Line([0; ROWS]); width.div_ceil(4)];
+    let lines_of_block = rows.width.div_ceil(4);
+    let lines = &rows.lines[range.start / ROWS * lines_of_block..];
     let mut sums = [const { Line([0; ROWS]) }; QUERIES];
-    for (rows, place) in rows.chunks(ROWS * width).zip((start..).step_by(ROWS)) {
-        pack(rows, width, &mut lines);
-        let count = rows.len() / width;
-        for (tile, first) in tiles.iter().zip((0..).step_by(QUERIES)) {
-            let floors = std::array::from_fn(|query| scan.floor(first + query));
+    for (first, lines) in range.clone().step_by(ROWS).zip(lines.chunks_exact(lines_of_block)) {
+        let count = range.end - first;
+        for (tile, query) in tiles.iter().zip((0..).step_by(QUERIES)) {
+            let floors = std::array::from_fn(|offset| scan.floor(query + offset));
             // SAFETY: `multiply` chose what the processor can do.
-            let reached = unsafe { multiply(&lines, tile, &floors, &mut sums) };
-            for (query, reached) in reached.into_iter().enumerate() {
+            let reached = unsafe { multiply(lines, tile, &floors, &mut sums) };
+            for (offset, reached) in reached.into_iter().enumerate() {
                 for row in ones(reached).take_while(|&row| row < count) {
                     // Exact in f32 up to a thousand components, and near enough beyond.
-                    let product = sums[query].0[row] as f32;
-                    scan.take(first + query, place + row as i64, product);
+                    let product = sums[offset].0[row] as f32;
+                    scan.take(query + offset, (first + row) as i64, product);
                 }
             }
         }
@@ -127,16 +161,6 @@ fn tile(queries: &[i8], width: usize) -> Tile {
         tile.start[query] = sum.wrapping_mul(-128);
     }
     tile
-}
-
-/// At most `ROWS` rows into `lines`; what lies beyond the last stays as it was.
-fn pack(rows: &[i8], width: usize, lines: &mut Rows) {
-    for (row, codes) in rows.chunks_exact(width).enumerate() {
-        for (line, word) in lines.iter_mut().zip(words(codes)) {
-            // 128 added to each byte.
-            line.0[row] = word ^ 0x8080_8080;
-        }
-    }
 }
 
 /// Four codes to a number, the last filled up with zeros.

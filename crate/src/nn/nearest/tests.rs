@@ -31,7 +31,7 @@ fn all_paths_find_the_same_rows() {
                 let (other, everywhere) = whole(&queries, bank).unwrap();
                 assert_eq!(listed(&index), listed(&everywhere), "{rows} {dim}");
                 assert!((&similarity - other).abs().max().double_value(&[]) < 1e-6);
-                let codes = Codes::of(bank, HEADROOM).unwrap();
+                let codes = Codes::of(bank).unwrap();
                 let ways = [
                     (candidates::by_products(&queries, bank).unwrap(), &mut by_products),
                     (candidates::by_codes(&queries, bank, &codes).unwrap(), &mut by_codes),
@@ -54,7 +54,7 @@ fn all_paths_find_the_same_rows() {
 fn what_found_the_candidates_decides_not_a_bit() {
     tch::manual_seed(4);
     let (queries, rows) = (clustered(64, 96, 0.5), clustered(9001, 96, 0.8));
-    let codes = Codes::of(&rows, HEADROOM).unwrap();
+    let codes = Codes::of(&rows).unwrap();
     let by_codes = nearest_rows(&queries, &rows, Some(&codes)).unwrap();
     let without = nearest_rows(&queries, &rows, None).unwrap();
     assert!(candidates::by_codes(&queries, &rows, &codes).unwrap().is_some());
@@ -69,7 +69,7 @@ fn candidates_are_few_where_rows_differ_and_given_up_where_they_do_not() {
     let found = |rows: &Tensor| candidates::by_products(&queries, rows).unwrap().is_some();
     assert!(found(&unit([8192, 128])) && !found(&alike));
     let found = |rows: &Tensor| {
-        let codes = Codes::of(rows, HEADROOM).unwrap();
+        let codes = Codes::of(rows).unwrap();
         candidates::by_codes(&queries, rows, &codes).unwrap().is_some()
     };
     assert!(found(&unit([8192, 128])) && !found(&alike));
@@ -82,7 +82,7 @@ fn candidates_are_few_where_rows_differ_and_given_up_where_they_do_not() {
 fn codes_follow_what_is_written_and_say_when_they_no_longer_fit() {
     tch::manual_seed(3);
     let (queries, rows, new) = (unit([16, 64]), unit([512, 64]), unit([32, 64]));
-    let mut codes = Codes::of(&rows, HEADROOM).unwrap();
+    let mut codes = Codes::of(&rows).unwrap();
     let check = |queries: &Tensor, rows: &Tensor, codes: &Codes| {
         let found = candidates::by_codes(queries, rows, codes).unwrap().unwrap().1;
         assert_eq!(listed(&found), listed(&blocked::<f32>(queries, rows).unwrap().1));
@@ -116,7 +116,12 @@ fn the_first_within_the_tie_of_the_greatest_wins_across_blocks() {
             let _ = rows.get(place).fill_(value);
         }
         let query = Tensor::ones([1, 1], (Kind::Float, Device::Cpu));
-        for found in [blocked::<f32>(&query, &rows), whole(&query, &rows)] {
+        let mut found = vec![blocked::<f32>(&query, &rows), whole(&query, &rows)];
+        found.extend(candidates::by_products(&query, &rows).transpose());
+        let codes = Codes::of(&rows).unwrap();
+        found.extend(candidates::by_codes(&query, &rows, &codes).transpose());
+        assert_eq!(found.len(), 4);
+        for found in found {
             assert_eq!(listed(&found.unwrap().1), [expected]);
         }
     }

@@ -18,8 +18,7 @@ fn product(a: &[i8], b: &[i8]) -> i32 {
 fn both_ways_give_each_product() {
     for width in [1, 3, 4, 7, 64, 1030] {
         let (queries, rows) = (codes(QUERIES * width, 1), codes(ROWS * width, 2));
-        let mut lines = vec![Line([0; ROWS]); width.div_ceil(4)];
-        pack(&rows, width, &mut lines);
+        let lines = Packed::of(&rows, width).lines;
         let tile = tile(&queries, width);
         for multiply in [plainly, multiply()] {
             let mut sums = [const { Line([0; ROWS]) }; QUERIES];
@@ -40,8 +39,7 @@ fn both_ways_give_each_product() {
 fn a_floor_is_reached_by_what_is_not_below_it() {
     let width = 8;
     let (queries, rows) = (codes(QUERIES * width, 3), codes(ROWS * width, 4));
-    let mut lines = vec![Line([0; ROWS]); width.div_ceil(4)];
-    pack(&rows, width, &mut lines);
+    let lines = Packed::of(&rows, width).lines;
     let ranked: Vec<Vec<(i32, usize)>> = (queries.chunks(width))
         .map(|query| {
             let products = rows.chunks(width).map(|row| product(query, row));
@@ -86,12 +84,14 @@ fn candidates_are_the_rows_within_the_margin_in_however_many_parts() {
             })
             .collect();
         let largest = expected.iter().map(Vec::len).max().unwrap();
+        let packed = Packed::of(&rows, width);
         for part in [ROWS, 2 * ROWS, 1024, 8192] {
-            let found = |most| in_parts(part, &queries, &rows, width, margin as f32, most).unwrap();
+            let found =
+                |most| in_parts(part, &queries, &packed, total, margin as f32, most).unwrap();
             assert_eq!(listed(&found(total).unwrap()), expected, "{count}, {total}, {part}");
             assert!(found(largest - 1).is_none());
         }
-        let whole = candidates(&queries, &rows, width, margin as f32, total).unwrap();
+        let whole = candidates(&queries, &packed, total, margin as f32, total).unwrap();
         assert_eq!(listed(&whole.unwrap()), expected);
     }
 }
@@ -101,7 +101,28 @@ fn candidates_are_the_rows_within_the_margin_in_however_many_parts() {
 #[test]
 fn too_many_in_one_part_are_too_many() {
     let rows: Vec<i8> = [[127].as_slice(), &[0; 1300], &[30; 300]].concat();
-    let found = |most| candidates(&[127], &rows, 1, 10.0, most).unwrap();
+    let packed = Packed::of(&rows, 1);
+    let found = |most| candidates(&[127], &packed, rows.len(), 10.0, most).unwrap();
     assert_eq!(listed(&found(300).unwrap()), [[0]]);
     assert!(found(299).is_none());
+}
+
+#[test]
+fn rows_that_are_written_over_or_left_out_are_not_found() {
+    let (width, total) = (5, 200);
+    let (query, mut rows, new) = (codes(width, 7), codes(total * width, 8), codes(70 * width, 9));
+    let mut packed = Packed::of(&rows, width);
+    for place in [0, 3, 64, 130] {
+        packed.write(place, &new);
+        rows[place * width..][..new.len()].copy_from_slice(&new);
+        for count in [1, 63, 64, 65, 199, 200] {
+            let products = rows.chunks(width).map(|row| product(&query, row));
+            let products: Vec<i32> = products.take(count).collect();
+            let best = *products.iter().max().unwrap();
+            let expected: Vec<i64> =
+                (0..).zip(products).filter(|&(_, p)| p == best).map(|(row, _)| row).collect();
+            let found = candidates(&query, &packed, count, 0.0, total).unwrap();
+            assert_eq!(listed(&found.unwrap()), [expected], "{place}, {count}");
+        }
+    }
 }
