@@ -116,7 +116,9 @@ fn pool(threads: usize) -> Result<Arc<ThreadPool>> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Condvar;
     use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
 
     use super::*;
 
@@ -170,9 +172,16 @@ mod tests {
     #[test]
     fn several_threads_share_the_work() {
         for (threads, way) in [count(), 3, 3].into_iter().zip(ways()) {
-            let together = std::sync::Barrier::new(threads);
+            let (together, changed) = (Mutex::new(0), Condvar::new());
             way(&mut vec![0; threads], &|_| {
-                together.wait();
+                let mut together = together.lock().unwrap();
+                *together += 1;
+                changed.notify_all();
+                let lacks = |together: &mut usize| *together < threads;
+                let patience = Duration::from_secs(20);
+                let (together, waited) =
+                    changed.wait_timeout_while(together, patience, lacks).unwrap();
+                assert!(!waited.timed_out(), "{} of {threads} threads", *together);
             });
         }
     }
