@@ -7,11 +7,13 @@
 #include <stdexcept>
 
 #include "message.h"
+#include "owned.h"
 
 namespace {
 
 using at::Tensor;
 using nnclr::kMessage;
+using nnclr::take;
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
@@ -22,12 +24,6 @@ struct Callbacks {
   bool (*backward)(const Tensor* x, const Tensor* weight, const Tensor* dy, Tensor** dx,
                    Tensor** dweight, char* message);
 };
-
-Tensor take(Tensor* owned) {
-  Tensor result = std::move(*owned);
-  delete owned;
-  return result;
-}
 
 struct CustomConv : torch::autograd::Function<CustomConv> {
   static Tensor forward(AutogradContext* context, const Tensor& x, const Tensor& weight,

@@ -5,6 +5,7 @@
 
 use tch::{Kind, Tensor};
 
+use super::norm_pool;
 use super::small_map;
 use super::store::{Init, Scope, Synchronised};
 use super::strided;
@@ -111,13 +112,23 @@ impl BatchNorm {
     /// which also move the running ones. Each of `views` is a batch of its own.
     pub fn forward(&self, views: &[Tensor], train: bool) -> Result<Vec<Tensor>> {
         if train {
-            let count = views.len() as i64;
-            let _ = tch::no_grad(|| self.num_batches_tracked.shallow_clone().f_add_scalar_(count))?;
+            self.track(views.len())?;
             if let Some(group) = self.synchronised.group() {
                 return self.forward_synchronised(views, &group);
             }
         }
         views.iter().map(|x| self.forward_alone(x, train)).collect()
+    }
+
+    /// The same, then ReLU and max-pool 3x3 of stride 2, padding 1.
+    pub fn forward_pooled(&self, views: &[Tensor], train: bool) -> Result<Vec<Tensor>> {
+        let alone = train && self.synchronised.group().is_none();
+        if alone && views.iter().all(norm_pool::applies) {
+            self.track(views.len())?;
+            return each(views, |x| self.pooled_alone(x));
+        }
+        let ys = relu_(self.forward(views, train)?)?;
+        each(&ys, |y| Ok(y.f_max_pool2d([3, 3], [2, 2], [1, 1], [1, 1], false)?))
     }
 
     /// What evaluation does, a channel: y = scale x + shift.
@@ -128,14 +139,35 @@ impl BatchNorm {
         Ok((scale, shift))
     }
 
-    fn forward_alone(&self, x: &Tensor, train: bool) -> Result<Tensor> {
+    fn track(&self, batches: usize) -> Result<()> {
+        let mut count = self.num_batches_tracked.shallow_clone();
+        let _ = tch::no_grad(|| count.f_add_scalar_(batches as i64))?;
+        Ok(())
+    }
+
+    /// A single value has no variance.
+    fn check(&self, x: &Tensor) -> Result<()> {
         let size = x.size();
-        if train && size.iter().product::<i64>() <= self.weight.size()[0] {
-            return Err(Error::shape(
-                "batch norm in training",
-                format!("{size:?}"),
-                "more than one value per channel",
-            ));
+        if size.iter().product::<i64>() > self.weight.size()[0] {
+            return Ok(());
+        }
+        let expected = "more than one value per channel";
+        Err(Error::shape("batch norm in training", format!("{size:?}"), expected))
+    }
+
+    fn pooled_alone(&self, x: &Tensor) -> Result<Tensor> {
+        self.check(x)?;
+        let [mean, deviation] = tch::no_grad(|| -> Result<_> {
+            let running = [Some(&self.running_mean), Some(&self.running_var)];
+            let (mean, var) = x.f_batch_norm_update_stats(running[0], running[1], MOMENTUM)?;
+            Ok([mean, var.f_add_scalar(EPSILON)?.f_sqrt()?])
+        })?;
+        norm_pool::apply(x, [&self.weight, &self.bias], [&mean, &deviation])
+    }
+
+    fn forward_alone(&self, x: &Tensor, train: bool) -> Result<Tensor> {
+        if train {
+            self.check(x)?;
         }
         Ok(x.f_batch_norm(
             Some(&self.weight),

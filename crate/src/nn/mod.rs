@@ -11,11 +11,14 @@ pub(crate) mod memory;
 pub mod memory_bank;
 mod nearest;
 pub mod nnclr;
+mod norm_pool;
 pub mod nt_xent;
 pub mod resnet;
 mod small_map;
 pub mod store;
 mod strided;
+mod value;
+mod wide;
 mod winograd;
 
 pub use folded::Folded;

@@ -173,10 +173,10 @@ impl ResNet {
     /// Several views layer by layer, each a batch of its own.
     pub fn forward_views(&self, views: &[Tensor], train: bool) -> Result<Vec<Tensor>> {
         let mut ys = each(views, |x| self.conv1.forward(x))?;
-        ys = relu_(self.bn1.forward(&ys, train)?)?;
-        if self.pool {
-            ys = each(&ys, |y| Ok(y.f_max_pool2d([3, 3], [2, 2], [1, 1], [1, 1], false)?))?;
-        }
+        ys = match self.pool {
+            true => self.bn1.forward_pooled(&ys, train)?,
+            false => relu_(self.bn1.forward(&ys, train)?)?,
+        };
         for block in &self.blocks {
             ys = block.forward(&ys, train)?;
         }

@@ -7,7 +7,6 @@
 //! Backward: dM = A dY A', dV = U'dM, dX = B dV B', dU = dM V', dg = G'dU G: the same maps, transposed.
 
 mod transform;
-mod value;
 
 use std::marker::PhantomData;
 
@@ -15,14 +14,15 @@ use tch::{Device, Kind, Tensor};
 
 use super::custom_conv::{self, CustomConv};
 use super::memory::{slice_of, slice_of_mut};
+use super::value::{LANES, Value};
+use super::wide::has_wide_vectors;
 use crate::device::has_fast_bf16;
 use crate::error::Result;
 use crate::threads;
 use transform::{
-    Finish, Map, POINTS, Place, Points, gradient_to_points, has_wide_vectors, input_to_points,
-    points_to_gradient, points_to_output,
+    Finish, Map, POINTS, Place, Points, gradient_to_points, input_to_points, points_to_gradient,
+    points_to_output,
 };
-use value::{LANES, Value};
 
 /// Bytes of transforms in work at a time, a thread: they should stay in cache between their making and
 /// their product.

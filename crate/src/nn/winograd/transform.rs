@@ -7,7 +7,8 @@
 
 use std::marker::PhantomData;
 
-use super::value::{LANES, Lane, Value, ZERO, load, stored};
+use crate::nn::value::{LANES, Lane, Value, ZERO, load, stored};
+use crate::nn::wide::wide;
 
 /// Outputs of a tile along one side.
 pub const TILE: usize = 4;
@@ -311,52 +312,6 @@ fn add_patches<T: Value>(points: &[T], place: Place, map: Map, picture: &mut [T]
     for (pixel, sum) in picture.iter_mut().zip(sums) {
         *pixel = T::narrow(sum);
     }
-}
-
-/// Whether the loops below are worth while: without wide vectors they are slower than what they save.
-pub fn has_wide_vectors() -> bool {
-    #[cfg(target_arch = "x86_64")]
-    return std::arch::is_x86_feature_detected!("avx2")
-        && std::arch::is_x86_feature_detected!("fma");
-    #[cfg(not(target_arch = "x86_64"))]
-    true
-}
-
-/// Compiles a function for the baseline, for AVX2 with FMA and for AVX-512; the processor decides.
-macro_rules! wide {
-    ($(#[$meta:meta])* fn $name:ident($($arg:ident: $ty:ty),* $(,)?) = $body:expr) => {
-        $(#[$meta])*
-        pub fn $name<T: Value>($($arg: $ty),*) {
-            #[cfg(target_arch = "x86_64")]
-            {
-                #[target_feature(enable = "avx2,fma")]
-                fn wide<T: Value>($($arg: $ty),*) {
-                    $body
-                }
-                #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq")]
-                fn widest<T: Value>($($arg: $ty),*) {
-                    $body
-                }
-                if has_widest_vectors() {
-                    // SAFETY: the processor has just said that it has them.
-                    return unsafe { widest($($arg),*) };
-                }
-                if has_wide_vectors() {
-                    // SAFETY: the processor has just said that it has AVX2 and FMA.
-                    return unsafe { wide($($arg),*) };
-                }
-            }
-            $body
-        }
-    };
-}
-
-#[cfg(target_arch = "x86_64")]
-fn has_widest_vectors() -> bool {
-    std::arch::is_x86_feature_detected!("avx512f")
-        && std::arch::is_x86_feature_detected!("avx512bw")
-        && std::arch::is_x86_feature_detected!("avx512vl")
-        && std::arch::is_x86_feature_detected!("avx512dq")
 }
 
 wide!(

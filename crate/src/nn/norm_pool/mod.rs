@@ -1,0 +1,201 @@
+//! Batch norm by the batch's own statistics, ReLU and max-pool 3x3 of stride 2 as one node of autograd, as
+//! they follow a ResNet's first convolution.
+//!
+//! Its map is the largest of the network, and of one layer after the other each would be written, read and
+//! kept until the backward pass. Here the convolution's own output is kept and, for each pooled value, one
+//! byte: where in its window it was. The norm is computed where the pool looks, in f32.
+//!
+//! Forward, with r = 1 / sqrt(var + epsilon): y = max over the window of max(0, w r (x - mean) + b).
+//! Backward, with g the gradient of what is normalised, which is that of y where y came from and else 0,
+//! and s = sum g, t = sum g (x - mean) over N values: db = s, dw = r t,
+//! dx = w r (g - s / N - (x - mean) r^2 t / N).
+
+mod loops;
+
+use std::ffi::c_char;
+
+use tch::{Device, Kind, Tensor};
+
+use super::callback::{Raw, borrowed, guarded, owned, taken};
+use super::memory::{slice_of, slice_of_mut};
+use super::value::{LANES, Value};
+use super::wide::has_wide_vectors;
+use crate::device::has_fast_bf16;
+use crate::error::{Error, Result};
+use crate::threads;
+use loops::{Map, Norm, Pooled, Spread, add_sums, from_pooled, to_pooled};
+
+/// Whether there are loops for this map `[N, C, H, W]`.
+pub fn applies(x: &Tensor) -> bool {
+    let size = x.size();
+    size.len() == 4
+        && size[1] % LANES as i64 == 0
+        && size.iter().all(|&side| side > 0)
+        && x.device() == Device::Cpu
+        && (x.kind() == Kind::Float || x.kind() == Kind::BFloat16 && has_fast_bf16())
+        && has_wide_vectors()
+}
+
+/// `x [N, C, H, W] -> [N, C, ceil(H / 2), ceil(W / 2)]` where `applies` holds. Of each channel, in f32: weight
+/// and bias of the norm, and x's own mean and sqrt(var + epsilon).
+pub fn apply(
+    x: &Tensor,
+    [weight, bias]: [&Tensor; 2],
+    [mean, deviation]: [&Tensor; 2],
+) -> Result<Tensor> {
+    let callbacks = match x.kind() {
+        Kind::Float => Callbacks::of::<f32>(),
+        _ => Callbacks::of::<i16>(),
+    };
+    let [x, weight, bias, mean, deviation] = [x, weight, bias, mean, deviation].map(borrowed);
+    // SAFETY: live tensors, the callbacks are static; C++ writes as `taken` asks.
+    unsafe {
+        taken(|message| nnclr_norm_pool(x, weight, bias, mean, deviation, callbacks, message))
+    }
+}
+
+/// A direction: of the inputs the results, or false and a message.
+type Callback = unsafe extern "C" fn(*const Raw, *mut Raw, *mut c_char) -> bool;
+
+#[repr(C)]
+struct Callbacks {
+    forward: Callback,
+    backward: Callback,
+}
+
+impl Callbacks {
+    fn of<T: Value>() -> &'static Self {
+        const { &Self { forward: on_forward::<T>, backward: on_backward::<T> } }
+    }
+}
+
+unsafe extern "C" {
+    fn nnclr_norm_pool(
+        x: Raw,
+        weight: Raw,
+        bias: Raw,
+        mean: Raw,
+        deviation: Raw,
+        callbacks: *const Callbacks,
+        message: *mut c_char,
+    ) -> Raw;
+}
+
+unsafe extern "C" fn on_forward<T: Value>(
+    inputs: *const Raw,
+    results: *mut Raw,
+    message: *mut c_char,
+) -> bool {
+    guarded(message, || {
+        // SAFETY: C++ gives five live tensors and places for two results.
+        unsafe {
+            let inputs = inputs.cast::<[Raw; 5]>().read().map(|raw| Tensor::clone_from_ptr(raw));
+            let made = forward::<T>(&inputs)?;
+            results.cast::<[Raw; 2]>().write(made.each_ref().map(owned));
+        }
+        Ok(())
+    })
+}
+
+unsafe extern "C" fn on_backward<T: Value>(
+    inputs: *const Raw,
+    gradients: *mut Raw,
+    message: *mut c_char,
+) -> bool {
+    guarded(message, || {
+        // SAFETY: C++ gives six live tensors and places for three gradients.
+        unsafe {
+            let inputs = inputs.cast::<[Raw; 6]>().read().map(|raw| Tensor::clone_from_ptr(raw));
+            // Autograd asks for gradients of gradients no more than training does.
+            let made = tch::no_grad(|| backward::<T>(&inputs))?;
+            gradients.cast::<[Raw; 3]>().write(made.each_ref().map(owned));
+        }
+        Ok(())
+    })
+}
+
+/// Numbers `[N, H, W, C]` in this order in memory: as they are where x is channels-last.
+fn rows(x: &Tensor) -> Result<Tensor> {
+    Ok(x.f_permute([0, 2, 3, 1])?.f_contiguous()?)
+}
+
+fn map_of(x: &Tensor) -> Result<Map> {
+    match x.size()[..] {
+        [_, channels, height, width] => {
+            let [height, width, channels] = [height, width, channels].map(|side| side as usize);
+            Ok(Map { height, width, channels })
+        }
+        ref size => Err(Error::shape("max-pool", format!("{size:?}"), "[N, C, H, W]")),
+    }
+}
+
+/// Memory for a number of each pixel `[N, H, W, C]`.
+fn empty(pictures: i64, map: Map, kind: Kind) -> Result<Tensor> {
+    let [height, width, channels] = [map.height, map.width, map.channels].map(|side| side as i64);
+    Ok(Tensor::f_empty([pictures, height, width, channels], (kind, Device::Cpu))?)
+}
+
+/// The pooled values `[N, C, H', W']` and their places `[N, H', W', C]`.
+fn forward<T: Value>([x, weight, bias, mean, deviation]: &[Tensor; 5]) -> Result<[Tensor; 2]> {
+    let (map, pictures) = (map_of(x)?, x.size()[0]);
+    let pooled = map.pooled();
+    let scale = weight.f_div(deviation)?;
+    let shift = bias.f_sub(&mean.f_mul(&scale)?)?;
+    let norm = Norm { scale: slice_of(&scale)?, shift: slice_of(&shift)? };
+    let x = rows(x)?;
+    let mut y = empty(pictures, pooled, T::STORED)?;
+    let mut places = empty(pictures, pooled, Kind::Uint8)?;
+    let each = (slice_of::<T>(&x)?.chunks_exact(map.len()))
+        .zip(slice_of_mut::<T>(&mut y)?.chunks_exact_mut(pooled.len()))
+        .zip(slice_of_mut::<u8>(&mut places)?.chunks_exact_mut(pooled.len()));
+    threads::each(each, |((x, y), places)| to_pooled(x, map, norm, y, places))?;
+    Ok([y.f_permute([0, 3, 1, 2])?, places])
+}
+
+/// The gradients of x, weight and bias.
+fn backward<T: Value>(
+    [x, weight, mean, deviation, places, dy]: &[Tensor; 6],
+) -> Result<[Tensor; 3]> {
+    let (map, pictures) = (map_of(x)?, x.size()[0]);
+    let (length, channels) = (map.pooled().len(), map.channels);
+    let (x, dy) = (rows(x)?, rows(dy)?);
+    let (weight, deviation): (&[f32], &[f32]) = (slice_of(weight)?, slice_of(deviation)?);
+    let mean: &[f32] = slice_of(mean)?;
+    let of_pictures = || -> Result<_> {
+        let pooled = (slice_of::<u8>(places)?.chunks_exact(length))
+            .zip(slice_of::<T>(&dy)?.chunks_exact(length))
+            .map(|(places, dy)| Pooled { places, dy });
+        Ok(slice_of::<T>(&x)?.chunks_exact(map.len()).zip(pooled))
+    };
+
+    // Each picture's by itself, so that the total does not depend on which thread was the first.
+    let mut sums = vec![0.0; pictures as usize * 2 * channels];
+    let each = of_pictures()?.zip(sums.chunks_exact_mut(2 * channels));
+    threads::each(each, |((x, pooled), sums)| add_sums(x, map, pooled, mean, sums))?;
+    let mut total = vec![0.0; 2 * channels];
+    for sums in sums.chunks_exact(2 * channels) {
+        for (total, sum) in total.iter_mut().zip(sums) {
+            *total += sum;
+        }
+    }
+    let (s, t) = total.split_at(channels);
+    let count = (x.numel() / channels) as f64;
+    let (mut slope, mut offset, mut bend, mut dweight) = (vec![], vec![], vec![], vec![]);
+    for (((weight, deviation), s), t) in weight.iter().zip(deviation).zip(s).zip(t) {
+        let deviation = f64::from(*deviation);
+        slope.push((f64::from(*weight) / deviation) as f32);
+        offset.push((s / count) as f32);
+        bend.push((t / (deviation * deviation * count)) as f32);
+        dweight.push((t / deviation) as f32);
+    }
+    let by = Spread { mean, slope: &slope, offset: &offset, bend: &bend };
+    let mut dx = empty(pictures, map, T::STORED)?;
+    let each = of_pictures()?.zip(slice_of_mut::<T>(&mut dx)?.chunks_exact_mut(map.len()));
+    threads::each(each, |((x, pooled), dx)| from_pooled(x, map, pooled, by, dx))?;
+    let dbias: Vec<f32> = s.iter().map(|&s| s as f32).collect();
+    let dx = dx.f_permute([0, 3, 1, 2])?;
+    Ok([dx, Tensor::f_from_slice(&dweight)?, Tensor::f_from_slice(&dbias)?])
+}
+
+#[cfg(test)]
+mod tests;
