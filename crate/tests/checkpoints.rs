@@ -11,7 +11,7 @@ mod common;
 use std::path::Path;
 
 use common::{PLAIN, bank, difference, network, normal, optimizer, snapshot};
-use nnclr::checkpoint::{self, NamedTensors, read, write};
+use nnclr::checkpoint::{self, NamedTensors, read, read_any, write};
 use nnclr::nn::{MemoryBank, Nnclr};
 use nnclr::optim::{Optimizer, Rule};
 use nnclr::step::{Hyper, Positive, Views, step};
@@ -45,6 +45,61 @@ fn what_was_written_is_read_back() {
     assert_eq!(difference(&expected, &pairs(tensors)), None);
     assert_eq!(metadata, METADATA);
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "no partial file is left");
+}
+
+#[test]
+fn other_programs_read_the_file_whatever_order_a_tensor_has_in_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("file");
+    let image = normal(&[2, 3, 4, 5], Kind::Float, 5);
+    let channels_last = image.permute([0, 2, 3, 1]).contiguous().permute([0, 3, 1, 2]);
+    let strided = normal(&[6], Kind::Half, 6).slice(0, 0, 6, 2);
+    let tensors = vec![("half".into(), strided), ("weight".into(), channels_last)];
+    write(&path, &tensors, METADATA).unwrap();
+
+    let bytes = std::fs::read(&path).unwrap();
+    let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    assert_eq!(file.len(), 2);
+    for (name, tensor) in &tensors {
+        let found = file.tensor(name).unwrap();
+        let shape: Vec<i64> = found.shape().iter().map(|&side| side as i64).collect();
+        assert_eq!(shape, tensor.size());
+        let value = Tensor::from_data_size(found.data(), &shape, tensor.kind());
+        assert_eq!(value, *tensor, "{name}");
+    }
+    assert_eq!(read_any(&path).unwrap()["weight"], image);
+}
+
+#[test]
+fn a_header_that_lies_is_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("file");
+    let header = |shape: &str, end: u64| {
+        format!(r#"{{"a":{{"dtype":"F32","shape":{shape},"data_offsets":[0,{end}]}}}}"#)
+    };
+    let file = |size: u64, header: &str| {
+        let mut bytes = size.to_le_bytes().to_vec();
+        bytes.extend(header.bytes());
+        bytes.extend([0; 8]);
+        std::fs::write(&path, bytes).unwrap();
+        read_any(&path)
+    };
+    let honest = header("[2]", 8);
+    let size = honest.len() as u64;
+    assert_eq!(file(size, &honest).unwrap()["a"], Tensor::from_slice(&[0_f32; 2]));
+    for (size, header) in [
+        (size, header("[3]", 8)),
+        (header("[3]", 12).len() as u64, header("[3]", 12)),
+        (header("[4294967296,4294967296]", 8).len() as u64, header("[4294967296,4294967296]", 8)),
+        (size - 1, honest.clone()),
+        (size + 9, honest.clone()),
+        (u64::MAX, honest.clone()),
+        (size, honest.replace("F32", "I32")),
+        (size, honest.replace('"', "'")),
+    ] {
+        assert_eq!(file(size, &header).unwrap_err().code(), "CHECKPOINT", "{size} {header}");
+    }
+    assert_eq!(read_any(folder.path()).unwrap_err().code(), "IO");
 }
 
 #[test]

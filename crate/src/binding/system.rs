@@ -90,7 +90,7 @@ pub fn empty_cache() {
 #[napi(ts_return_type = "Promise<string>")]
 pub fn read_checkpoint(env: &Env, path: String) -> napi::Result<Object<'_>> {
     let path = PathBuf::from(path);
-    let job = move || checkpoint::read(&path).map(|(_, metadata)| metadata);
+    let job = move || checkpoint::verify(&path);
     on_engine(env, "reading checkpoint", job, |_, metadata| Ok(metadata))
 }
 

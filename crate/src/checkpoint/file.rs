@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File};
-use std::io::Write;
 use std::path::Path;
 
-use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
+use safetensors::tensor::TensorInfo;
 use sha2::{Digest, Sha256};
-use tch::{Kind, Tensor};
+use tch::Tensor;
 
+use super::container::{Plan, Reader, broken, memory};
 use crate::error::{Error, Result};
 
 const FORMAT: &str = "1";
@@ -18,99 +18,104 @@ pub type NamedTensors = BTreeMap<String, Tensor>;
 
 /// Temp file in the same folder -> write -> fsync -> rename -> fsync folder -> re-open and check.
 pub fn write(path: &Path, tensors: &[(String, Tensor)], metadata: &str) -> Result<()> {
-    let mut raw = Vec::with_capacity(tensors.len());
-    for (name, tensor) in tensors {
-        raw.push((name.as_str(), dtype_of(tensor)?, shape_of(tensor), bytes_of(tensor)?));
-    }
-    raw.sort_by_key(|(name, ..)| *name);
-    let views: Vec<(&str, TensorView<'_>)> = raw
-        .iter()
-        .map(|(name, dtype, shape, bytes)| {
-            let view = TensorView::new(*dtype, shape.clone(), bytes);
-            view.map(|view| (*name, view)).map_err(|e| broken(path, e))
-        })
-        .collect::<Result<_>>()?;
-    let sum = checksum(views.iter().map(|(name, view)| (*name, view)), metadata);
-    let header = HashMap::from([
+    let plan = Plan::new(path, tensors)?;
+    let mut sum = Checksum::new(metadata);
+    plan.each_by_name(|name, place, bytes| sum.add(name, place, bytes))?;
+    let fields = HashMap::from([
         ("format".to_owned(), FORMAT.to_owned()),
         ("nnclr".to_owned(), metadata.to_owned()),
-        ("sha256".to_owned(), sum),
+        ("sha256".to_owned(), sum.finish()),
     ]);
-    let bytes = serialize(views, Some(header)).map_err(|e| broken(path, e))?;
-
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}.partial", std::process::id()));
     let temporary = path.with_file_name(name);
-    let result = write_durably(path, &temporary, &bytes);
+    let result = write_durably(path, &temporary, plan, fields);
     if result.is_err() {
         let _ = fs::remove_file(&temporary);
     }
     result?;
-    read(path).map(|_| ())
+    verify(path).map(|_| ())
 }
 
 /// Tensors and the caller's metadata of a file that `write` made; a changed byte is an error.
 pub fn read(path: &Path) -> Result<(NamedTensors, String)> {
-    let bytes = fs::read(path).map_err(|e| Error::io("read", path, &e))?;
-    let file = SafeTensors::deserialize(&bytes).map_err(|e| broken(path, e))?;
-    let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|e| broken(path, e))?;
-    let fields = header.metadata().clone().unwrap_or_default();
-    let field = |name: &str| fields.get(name).map(String::as_str);
-    match field("format") {
+    let mut tensors = NamedTensors::new();
+    let metadata = checked(path, |name, tensor| {
+        tensors.insert(name, tensor);
+    })?;
+    Ok((tensors, metadata))
+}
+
+/// The caller's metadata, after every byte of the file was checked.
+pub fn verify(path: &Path) -> Result<String> {
+    checked(path, |_, _| {})
+}
+
+/// The tensors of any safetensors file, ours or another program's.
+pub fn read_any(path: &Path) -> Result<NamedTensors> {
+    let mut reader = Reader::open(path)?;
+    let mut tensors = NamedTensors::new();
+    for (name, place) in reader.places() {
+        let tensor = reader.tensor(&name, &place)?;
+        tensors.insert(name, tensor);
+    }
+    Ok(tensors)
+}
+
+/// Hands every tensor over before it is known that all are whole: an error means that none counts.
+fn checked(path: &Path, mut take: impl FnMut(String, Tensor)) -> Result<String> {
+    let mut reader = Reader::open(path)?;
+    match reader.field("format") {
         Some(FORMAT) => {}
         Some(other) => {
             return Err(broken(path, format!("format {other}, this version reads {FORMAT}")));
         }
         None => return Err(broken(path, "a safetensors file, but not a checkpoint of nnclr")),
     }
-    let metadata = field("nnclr").unwrap_or_default().to_owned();
-    let mut views = file.tensors();
-    views.sort_by(|(a, _), (b, _)| a.cmp(b));
-    let sum = checksum(views.iter().map(|(name, view)| (name.as_str(), view)), &metadata);
-    if field("sha256") != Some(sum.as_str()) {
+    let metadata = reader.field("nnclr").unwrap_or_default().to_owned();
+    let mut sum = Checksum::new(&metadata);
+    for (name, place) in reader.places() {
+        let tensor = reader.tensor(&name, &place)?;
+        sum.add(&name, &place, memory(&tensor));
+        take(name, tensor);
+    }
+    if reader.field("sha256") != Some(sum.finish().as_str()) {
         return Err(broken(path, "its checksum does not match: the file was changed or damaged"));
     }
-    Ok((tensors_of(path, views)?, metadata))
+    Ok(metadata)
 }
 
-/// The tensors of any safetensors file, ours or another program's.
-pub fn read_any(path: &Path) -> Result<NamedTensors> {
-    let bytes = fs::read(path).map_err(|e| Error::io("read", path, &e))?;
-    let file = SafeTensors::deserialize(&bytes).map_err(|e| broken(path, e))?;
-    tensors_of(path, file.tensors())
-}
+/// Over whatever matters about the file: names, dtypes, shapes, values, metadata. Safetensors itself has
+/// no checksum, and a flipped bit in a weight would train on unnoticed.
+struct Checksum(Sha256);
 
-fn tensors_of(path: &Path, views: Vec<(String, TensorView<'_>)>) -> Result<NamedTensors> {
-    let mut tensors = NamedTensors::new();
-    for (name, view) in views {
-        let kind = kind_of(view.dtype())
-            .ok_or_else(|| broken(path, format!("{name} has dtype {:?}", view.dtype())))?;
-        let shape: Vec<i64> = view.shape().iter().map(|&n| n as i64).collect();
-        tensors.insert(name, Tensor::f_from_data_size(view.data(), &shape, kind)?);
+impl Checksum {
+    fn new(metadata: &str) -> Self {
+        let mut hash = Sha256::new();
+        hash.update((metadata.len() as u64).to_le_bytes());
+        hash.update(metadata);
+        Self(hash)
     }
-    Ok(tensors)
-}
 
-/// Whatever matters about the file: names, dtypes, shapes, values, metadata. Safetensors itself has no
-/// checksum, and a flipped bit in a weight would train on unnoticed.
-fn checksum<'a, V: std::borrow::Borrow<TensorView<'a>>>(
-    views: impl Iterator<Item = (&'a str, V)>,
-    metadata: &str,
-) -> String {
-    let mut hash = Sha256::new();
-    hash.update((metadata.len() as u64).to_le_bytes());
-    hash.update(metadata);
-    for (name, view) in views {
-        let view = view.borrow();
-        hash.update(format!("{name} {:?} {:?}\n", view.dtype(), view.shape()));
-        hash.update(view.data());
+    /// In the order of names.
+    fn add(&mut self, name: &str, place: &TensorInfo, bytes: &[u8]) {
+        self.0.update(format!("{name} {:?} {:?}\n", place.dtype, place.shape));
+        self.0.update(bytes);
     }
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+
+    fn finish(self) -> String {
+        self.0.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    }
 }
 
-fn write_durably(path: &Path, temporary: &Path, bytes: &[u8]) -> Result<()> {
+fn write_durably(
+    path: &Path,
+    temporary: &Path,
+    plan: Plan<'_>,
+    fields: HashMap<String, String>,
+) -> Result<()> {
     let mut file = File::create(temporary).map_err(|e| Error::io("write", temporary, &e))?;
-    file.write_all(bytes).map_err(|e| Error::io("write", temporary, &e))?;
+    plan.write(&mut file, fields)?;
     file.sync_all().map_err(|e| Error::io("write", temporary, &e))?;
     drop(file);
     fs::rename(temporary, path).map_err(|e| Error::io("rename", path, &e))?;
@@ -120,38 +125,4 @@ fn write_durably(path: &Path, temporary: &Path, bytes: &[u8]) -> Result<()> {
         folder_file.sync_all().map_err(|e| Error::io("sync", folder, &e))?;
     }
     Ok(())
-}
-
-fn broken(path: &Path, reason: impl ToString) -> Error {
-    Error::Checkpoint { path: path.display().to_string(), reason: reason.to_string() }
-}
-
-fn shape_of(tensor: &Tensor) -> Vec<usize> {
-    tensor.size().into_iter().map(|n| n as usize).collect()
-}
-
-fn bytes_of(tensor: &Tensor) -> Result<Vec<u8>> {
-    let tensor = tensor.f_to_device(tch::Device::Cpu)?.f_contiguous()?;
-    let count = tensor.numel();
-    let mut bytes = vec![0; count * tensor.kind().elt_size_in_bytes()];
-    tensor.f_copy_data_u8(&mut bytes, count)?;
-    Ok(bytes)
-}
-
-const DTYPES: [(Kind, Dtype); 5] = [
-    (Kind::Float, Dtype::F32),
-    (Kind::Double, Dtype::F64),
-    (Kind::Int64, Dtype::I64),
-    (Kind::BFloat16, Dtype::BF16),
-    (Kind::Half, Dtype::F16),
-];
-
-fn dtype_of(tensor: &Tensor) -> Result<Dtype> {
-    let kind = tensor.kind();
-    let found = DTYPES.iter().find(|(k, _)| *k == kind).map(|(_, dtype)| *dtype);
-    found.ok_or_else(|| Error::shape("tensor to save", format!("{kind:?}"), "a float or i64"))
-}
-
-fn kind_of(dtype: Dtype) -> Option<Kind> {
-    DTYPES.iter().find(|(_, d)| *d == dtype).map(|(kind, _)| *kind)
 }

@@ -1,9 +1,10 @@
 //! Checkpoints and weight files: named tensors in safetensors, with a checksum and the caller's JSON.
 
+mod container;
 mod file;
 mod weights;
 
-pub use file::{NamedTensors, read, read_any, write};
+pub use file::{NamedTensors, read, read_any, verify, write};
 pub use weights::{export_backbone, import_backbone};
 
 use tch::{Kind, Tensor};
