@@ -68,6 +68,15 @@ fn other_programs_read_the_file_whatever_order_a_tensor_has_in_memory() {
         assert_eq!(value, *tensor, "{name}");
     }
     assert_eq!(read_any(&path).unwrap()["weight"], image);
+
+    // Of few_tensors the names do not sort as the widths do.
+    write(&path, &few_tensors(), METADATA).unwrap();
+    let bytes = std::fs::read(&path).unwrap();
+    let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    for (name, tensor) in few_tensors() {
+        let place = file.tensor(&name).unwrap().data().as_ptr() as usize - bytes.as_ptr() as usize;
+        assert_eq!(place % tensor.kind().elt_size_in_bytes(), 0, "{name} starts at {place}");
+    }
 }
 
 #[test]
@@ -95,11 +104,45 @@ fn a_header_that_lies_is_found() {
         (size + 9, honest.clone()),
         (u64::MAX, honest.clone()),
         (size, honest.replace("F32", "I32")),
+        (size - 2, honest.replace("[2]", "2")),
+        (size, honest.replace("\"a\"", "\"\u{e9}\"").replace("}}", "}")),
         (size, honest.replace('"', "'")),
     ] {
         assert_eq!(file(size, &header).unwrap_err().code(), "CHECKPOINT", "{size} {header}");
     }
     assert_eq!(read_any(folder.path()).unwrap_err().code(), "IO");
+    // No numbers at all, but sides that no tensor has.
+    for shape in
+        ["[0,9223372036854775808]", "[0,4611686018427387904,4]", "[4294967296,2147483648,0]"]
+    {
+        let header = header(shape, 0);
+        let bytes = [&(header.len() as u64).to_le_bytes()[..], header.as_bytes()].concat();
+        std::fs::write(&path, bytes).unwrap();
+        assert_eq!(read_any(&path).unwrap_err().code(), "CHECKPOINT", "{shape}");
+    }
+}
+
+#[test]
+fn what_cannot_be_written_leaves_the_file_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("file");
+    write(&path, &few_tensors(), METADATA).unwrap();
+    let before = std::fs::read(&path).unwrap();
+    let tensor = || normal(&[2], Kind::Float, 1);
+    let twice = vec![("a".into(), tensor()), ("b".into(), tensor()), ("a".into(), tensor())];
+    let reserved = vec![("__metadata__".into(), tensor())];
+    let bytes = vec![("a".into(), tensor().to_kind(Kind::Uint8))];
+    let long = "x".repeat(100_000_001);
+    for (tensors, metadata, code) in [
+        (twice, "{}", "CONFIG"),
+        (reserved, "{}", "CONFIG"),
+        (bytes, "{}", "SHAPE"),
+        (few_tensors(), long.as_str(), "CHECKPOINT"),
+    ] {
+        assert_eq!(write(&path, &tensors, metadata).unwrap_err().code(), code);
+        assert_eq!(std::fs::read(&path).unwrap(), before);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
 }
 
 #[test]

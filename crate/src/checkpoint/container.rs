@@ -1,6 +1,6 @@
-//! A safetensors file tensor by tensor: no more than one of them is in memory a second time.
+//! A safetensors file tensor by tensor: besides a model, no more than one of its tensors is in use.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::Path;
@@ -9,11 +9,12 @@ use safetensors::tensor::{Dtype, Metadata, TensorInfo};
 use tch::{Device, Kind, Tensor};
 
 use crate::error::{Error, Result};
+use crate::nn::memory::{bytes_of, bytes_of_mut};
 
 /// Bytes before the header: its length.
 const LENGTH: u64 = 8;
 
-/// The longest header that the format allows.
+/// The longest header that the format allows, bytes.
 const LONGEST_HEADER: u64 = 100_000_000;
 
 /// An opened file of which the header was read.
@@ -42,9 +43,8 @@ impl<'a> Reader<'a> {
         let text = next(&mut file, size).map_err(io)?;
         let header: Metadata = serde_json::from_slice(&text).map_err(|e| broken(path, e))?;
         let start = LENGTH + size;
-        let expected = start.checked_add(header.data_len() as u64);
-        if expected != Some(length) {
-            let tensors = header.data_len();
+        let tensors = header.data_len() as u64;
+        if start.checked_add(tensors) != Some(length) {
             let reason = format!("{length} bytes are not its header's {start} and {tensors} more");
             return Err(broken(path, reason));
         }
@@ -57,31 +57,36 @@ impl<'a> Reader<'a> {
     }
 
     /// Every tensor's place by name, in the order of names.
-    pub fn places(&self) -> Vec<(String, TensorInfo)> {
-        let places = self.header.tensors();
-        let mut places: Vec<_> =
-            places.into_iter().map(|(name, place)| (name, place.clone())).collect();
-        places.sort_by(|(a, _), (b, _)| a.cmp(b));
-        places
+    pub fn places(&self) -> BTreeMap<String, TensorInfo> {
+        let places = self.header.tensors().into_iter();
+        places.map(|(name, place)| (name, place.clone())).collect()
     }
 
     /// The tensor at a place of this file.
     pub fn tensor(&mut self, name: &str, place: &TensorInfo) -> Result<Tensor> {
-        let kind = kind_of(place.dtype)
-            .ok_or_else(|| broken(self.path, format!("{name} has dtype {:?}", place.dtype)))?;
-        let shape: Vec<i64> = place.shape.iter().map(|&side| side as i64).collect();
-        let mut tensor = Tensor::f_empty(&shape, (kind, Device::Cpu))?;
-        let start = SeekFrom::Start(self.start + place.data_offsets.0 as u64);
-        let mut read = |file: &mut File| {
-            file.seek(start)?;
-            file.read_exact(memory_mut(&mut tensor))
+        let fail = |reason: String| broken(self.path, format!("{name} {reason}"));
+        let kind =
+            kind_of(place.dtype).ok_or_else(|| fail(format!("has dtype {:?}", place.dtype)))?;
+        // Beside a side of 0 a header may have any others.
+        let shape: Option<Vec<i64>> =
+            place.shape.iter().map(|&side| i64::try_from(side).ok()).collect();
+        let fits = |shape: &Vec<i64>| {
+            let mut sides = shape.iter();
+            sides.try_fold(1, |all: i64, &side| all.checked_mul(side.max(1))).is_some()
         };
-        read(&mut self.file).map_err(|e| Error::io("read", self.path, &e))?;
+        let shape =
+            shape.filter(fits).ok_or_else(|| fail(format!("has shape {:?}", place.shape)))?;
+        let mut tensor = Tensor::f_empty(&shape, (kind, Device::Cpu))
+            .map_err(|e| fail(format!("of shape {shape:?} has no place: {e}")))?;
+        let bytes = bytes_of_mut(&mut tensor)?;
+        let start = SeekFrom::Start(self.start + place.data_offsets.0 as u64);
+        let found = self.file.seek(start).and_then(|_| self.file.read_exact(bytes));
+        found.map_err(|e| Error::io("read", self.path, &e))?;
         Ok(tensor)
     }
 }
 
-/// What a file is to hold, in the file's order, and its header.
+/// What a file is to hold, in the file's order.
 pub struct Plan<'a> {
     path: &'a Path,
     tensors: Vec<(&'a str, &'a Tensor)>,
@@ -100,12 +105,25 @@ impl<'a> Plan<'a> {
         let mut start = 0;
         for &(dtype, name, tensor) in &sorted {
             let shape = tensor.size().into_iter().map(|side| side as usize).collect();
-            let end = start + bytes_of(tensor);
+            let end = start + tensor.numel() * tensor.kind().elt_size_in_bytes();
             places.push((name.to_owned(), TensorInfo { dtype, shape, data_offsets: (start, end) }));
             start = end;
         }
-        let tensors = sorted.into_iter().map(|(_, name, tensor)| (name, tensor)).collect();
-        Ok(Self { path, tensors, places })
+        let tensors: Vec<_> = sorted.into_iter().map(|(_, name, tensor)| (name, tensor)).collect();
+        let plan = Self { path, tensors, places };
+        plan.check_names()?;
+        Ok(plan)
+    }
+
+    /// A header has each name once, and one of them is its own.
+    fn check_names(&self) -> Result<()> {
+        let mut names: Vec<&str> = self.tensors.iter().map(|(name, _)| *name).collect();
+        names.push(OWN_NAME);
+        names.sort_unstable();
+        match names.windows(2).find(|pair| pair[0] == pair[1]) {
+            Some(pair) => Err(Error::config("name", pair[0], "one that no other tensor has")),
+            None => Ok(()),
+        }
     }
 
     /// Hands every tensor's place and bytes over, in the order of names.
@@ -114,25 +132,39 @@ impl<'a> Plan<'a> {
         order.sort_by_key(|&k| self.tensors[k].0);
         for k in order {
             let ((name, tensor), (_, place)) = (self.tensors[k], &self.places[k]);
-            take(name, place, memory(&on_host(tensor)?));
+            take(name, place, bytes_of(&on_host(tensor)?)?);
         }
         Ok(())
     }
 
-    /// Writes header and tensors.
-    pub fn write(self, file: &mut File, fields: HashMap<String, String>) -> Result<()> {
-        let header = Metadata::new(Some(fields), self.places).map_err(|e| broken(self.path, e))?;
-        let mut text = serde_json::to_vec(&header).map_err(|e| broken(self.path, e))?;
+    /// The header, padded so that the tensors after it are aligned.
+    pub fn header(&self, fields: HashMap<String, String>) -> Result<Vec<u8>> {
+        let fail = |reason: String| broken(self.path, reason);
+        let header = Metadata::new(Some(fields), self.places.clone());
+        let header = header.map_err(|e| fail(e.to_string()))?;
+        let mut text = serde_json::to_vec(&header).map_err(|e| fail(e.to_string()))?;
         text.resize(text.len().next_multiple_of(LENGTH as usize), b' ');
+        if text.len() as u64 > LONGEST_HEADER {
+            let size = text.len();
+            return Err(fail(format!("its header would have {size} of {LONGEST_HEADER} bytes")));
+        }
+        Ok(text)
+    }
+
+    /// Writes a header that `header` made, and the tensors.
+    pub fn write(&self, header: &[u8], file: &mut File) -> Result<()> {
         let io = |e: std::io::Error| Error::io("write", self.path, &e);
-        file.write_all(&(text.len() as u64).to_le_bytes()).map_err(io)?;
-        file.write_all(&text).map_err(io)?;
-        for (_, tensor) in self.tensors {
-            file.write_all(memory(&on_host(tensor)?)).map_err(io)?;
+        file.write_all(&(header.len() as u64).to_le_bytes()).map_err(io)?;
+        file.write_all(header).map_err(io)?;
+        for (_, tensor) in &self.tensors {
+            file.write_all(bytes_of(&on_host(tensor)?)?).map_err(io)?;
         }
         Ok(())
     }
 }
+
+/// Where a header has its metadata among the tensors.
+const OWN_NAME: &str = "__metadata__";
 
 /// The next bytes of a file, less where it ends.
 fn next(file: &mut File, count: u64) -> std::io::Result<Vec<u8>> {
@@ -149,28 +181,6 @@ pub fn broken(path: &Path, reason: impl ToString) -> Error {
 /// The same numbers in the order of their indices, where a CPU can read them; a copy only where needed.
 fn on_host(tensor: &Tensor) -> Result<Tensor> {
     Ok(tensor.f_to_device(Device::Cpu)?.f_contiguous()?)
-}
-
-fn bytes_of(tensor: &Tensor) -> usize {
-    tensor.numel() * tensor.kind().elt_size_in_bytes()
-}
-
-/// The bytes of a tensor that is dense and on the CPU, as those of `on_host` and of a reader are.
-pub fn memory(tensor: &Tensor) -> &[u8] {
-    match bytes_of(tensor) {
-        0 => &[],
-        // SAFETY: a dense tensor on the CPU has that many bytes, and lives as long as the slice.
-        count => unsafe { std::slice::from_raw_parts(tensor.data_ptr().cast(), count) },
-    }
-}
-
-/// The bytes of a new tensor on the CPU.
-fn memory_mut(tensor: &mut Tensor) -> &mut [u8] {
-    match bytes_of(tensor) {
-        0 => &mut [],
-        // SAFETY: as above; nobody else has the tensor yet.
-        count => unsafe { std::slice::from_raw_parts_mut(tensor.data_ptr().cast(), count) },
-    }
 }
 
 const DTYPES: [(Kind, Dtype); 5] = [

@@ -8,15 +8,17 @@ use safetensors::tensor::TensorInfo;
 use sha2::{Digest, Sha256};
 use tch::Tensor;
 
-use super::container::{Plan, Reader, broken, memory};
+use super::container::{Plan, Reader, broken};
 use crate::error::{Error, Result};
+use crate::nn::memory::bytes_of;
 
 const FORMAT: &str = "1";
 
 /// Tensors by name.
 pub type NamedTensors = BTreeMap<String, Tensor>;
 
-/// Temp file in the same folder -> write -> fsync -> rename -> fsync folder -> re-open and check.
+/// Temp file in the same folder -> write -> fsync -> re-open and check -> rename -> fsync folder: what had
+/// the name before goes when what takes its place is known to be whole.
 pub fn write(path: &Path, tensors: &[(String, Tensor)], metadata: &str) -> Result<()> {
     let plan = Plan::new(path, tensors)?;
     let mut sum = Checksum::new(metadata);
@@ -26,15 +28,15 @@ pub fn write(path: &Path, tensors: &[(String, Tensor)], metadata: &str) -> Resul
         ("nnclr".to_owned(), metadata.to_owned()),
         ("sha256".to_owned(), sum.finish()),
     ]);
+    let header = plan.header(fields)?;
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}.partial", std::process::id()));
     let temporary = path.with_file_name(name);
-    let result = write_durably(path, &temporary, plan, fields);
+    let result = write_durably(path, &temporary, &plan, &header);
     if result.is_err() {
         let _ = fs::remove_file(&temporary);
     }
-    result?;
-    verify(path).map(|_| ())
+    result
 }
 
 /// Tensors and the caller's metadata of a file that `write` made; a changed byte is an error.
@@ -76,7 +78,7 @@ fn checked(path: &Path, mut take: impl FnMut(String, Tensor)) -> Result<String> 
     let mut sum = Checksum::new(&metadata);
     for (name, place) in reader.places() {
         let tensor = reader.tensor(&name, &place)?;
-        sum.add(&name, &place, memory(&tensor));
+        sum.add(&name, &place, bytes_of(&tensor)?);
         take(name, tensor);
     }
     if reader.field("sha256") != Some(sum.finish().as_str()) {
@@ -108,16 +110,12 @@ impl Checksum {
     }
 }
 
-fn write_durably(
-    path: &Path,
-    temporary: &Path,
-    plan: Plan<'_>,
-    fields: HashMap<String, String>,
-) -> Result<()> {
+fn write_durably(path: &Path, temporary: &Path, plan: &Plan<'_>, header: &[u8]) -> Result<()> {
     let mut file = File::create(temporary).map_err(|e| Error::io("write", temporary, &e))?;
-    plan.write(&mut file, fields)?;
+    plan.write(header, &mut file)?;
     file.sync_all().map_err(|e| Error::io("write", temporary, &e))?;
     drop(file);
+    verify(temporary)?;
     fs::rename(temporary, path).map_err(|e| Error::io("rename", path, &e))?;
     #[cfg(unix)]
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
