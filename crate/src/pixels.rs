@@ -76,8 +76,8 @@ mod tests {
     #[test]
     fn the_view_has_channels_last_and_the_mean_at_zero() {
         let pixels = [124, 116, 104].repeat(4);
-        let batch =
-            Batch { views: vec![pixels], size: 2, indices: vec![0], labels: None, bad: Vec::new() };
+        let views = vec![pixels.into()];
+        let batch = Batch { views, size: 2, indices: vec![0], labels: None, bad: Vec::new() };
         let input = input(&batch, 0, Device::Cpu).unwrap();
         assert_eq!(input.size(), [1, 3, 2, 2]);
         assert_eq!(input.stride(), [12, 1, 6, 3]);

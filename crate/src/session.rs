@@ -218,6 +218,7 @@ impl Session {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::loader::Pixels;
     use crate::nn::Stem;
 
     fn session(seed: u64) -> Session {
@@ -246,8 +247,10 @@ mod tests {
     }
 
     fn batch() -> Batch {
-        let view =
-            |shift: usize| (0..4 * 32 * 32 * 3).map(|i| ((i + shift) * 7 % 251) as u8).collect();
+        let view = |shift: usize| -> Pixels {
+            let bytes = (0..4 * 32 * 32 * 3).map(|i| ((i + shift) * 7 % 251) as u8);
+            bytes.collect::<Vec<u8>>().into()
+        };
         let (views, indices) = (vec![view(0), view(5)], vec![0, 1, 2, 3]);
         Batch { views, size: 32, indices, labels: None, bad: Vec::new() }
     }

@@ -251,7 +251,7 @@ pub struct Batch {
 
 impl Batch {
     fn new(env: Env, batch: loader::Batch) -> napi::Result<Self> {
-        let bytes = batch.views.iter().map(Vec::len).sum::<usize>() as i64;
+        let bytes = batch.views.iter().map(|view| view.len()).sum::<usize>() as i64;
         env.adjust_external_memory(bytes)?;
         Ok(Self { inner: Mutex::new(Some(Arc::new(batch))), bytes })
     }
@@ -316,10 +316,10 @@ impl Batch {
         let pixels = batch.views.get(view as usize).ok_or_else(|| {
             to_napi(&Error::config("view", view, format!("0 to {}", batch.views.len() - 1)))
         })?;
-        Ok(Uint8Array::with_data_copied(pixels))
+        Ok(Uint8Array::with_data_copied(&**pixels))
     }
 
-    /// Lets the pixels go, at once instead of when collected.
+    /// Lets the pixels go, at once instead of when collected; their loader makes the next ones in their place.
     #[napi]
     pub fn dispose(&self, env: Env) -> napi::Result<()> {
         if lock(&self.inner).take().is_some() {

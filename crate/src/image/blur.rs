@@ -1,6 +1,7 @@
 //! Gaussian blur as Pillow does it: three passes of a box filter of fractional radius along each
 //! axis.
 
+use super::buffers::{recycle, unwritten};
 use super::{CHANNELS, Picture};
 
 const PASSES: usize = 3;
@@ -77,7 +78,7 @@ fn continue_ends(line: &mut [u8], border: usize) {
     }
 }
 
-vectorised! {
+vectorised_widest! {
     /// One pass along a row, of the row with `radius + 1` pixels more at both ends.
     fn box_row(line: &[u8], to: &mut [u8], kernel: &Kernel) {
         let length = to.len();
@@ -131,14 +132,15 @@ fn box_row_of<const WINDOW: usize>(line: &[u8], beyond: &[u8], to: &mut [u8], ke
 fn blur_columns(picture: &mut Picture, kernel: &Kernel) {
     let stride = picture.stride();
     let mut sums = vec![0; stride];
-    let mut other = vec![0; picture.pixels.len()];
+    let mut other = unwritten(picture.width, picture.height);
     for _ in 0..PASSES {
-        box_columns(&picture.pixels, &mut other, stride, kernel, &mut sums);
-        std::mem::swap(&mut picture.pixels, &mut other);
+        box_columns(&picture.pixels, &mut other.pixels, stride, kernel, &mut sums);
+        std::mem::swap(&mut picture.pixels, &mut other.pixels);
     }
+    recycle(other);
 }
 
-vectorised! {
+vectorised_widest! {
     /// One pass down all columns. Outside the picture its first and last row go on.
     fn box_columns(from: &[u8], to: &mut [u8], stride: usize, kernel: &Kernel, sums: &mut [u32]) {
         let radius = kernel.radius;

@@ -46,7 +46,7 @@ fn luma(r: u8, g: u8, b: u8) -> u8 {
     ((u32::from(r) * 19595 + u32::from(g) * 38470 + u32::from(b) * 7471 + 0x8000) >> 16) as u8
 }
 
-vectorised! {
+vectorised_widest! {
     fn blend_all(pixels: &mut [u8], base: u8, factor: f32) {
         for value in pixels {
             *value = blend(base, *value, factor);
@@ -79,7 +79,7 @@ fn join(block: &mut [u8], r: &Plane, g: &Plane, b: &Plane) {
     }
 }
 
-vectorised! {
+vectorised_widest! {
     fn add_luma(pixels: &[u8], sum: &mut u64) {
         // A block's sum of at most 255 * 4096 fits 32 bits.
         for block in pixels.chunks(4096 * CHANNELS) {
@@ -92,9 +92,9 @@ vectorised! {
     }
 }
 
-// The loops below stand in the functions themselves: a closure would be compiled without AVX2.
+// The loops below stand in the functions themselves: a closure would be compiled for the baseline.
 
-vectorised! {
+vectorised_widest! {
     fn make_gray(pixels: &mut [u8]) {
         let (mut r, mut g, mut b) = ([0; BLOCK], [0; BLOCK], [0; BLOCK]);
         for block in pixels.chunks_mut(BLOCK * CHANNELS) {
@@ -107,7 +107,7 @@ vectorised! {
     }
 }
 
-vectorised! {
+vectorised_widest! {
     fn saturate(pixels: &mut [u8], factor: f32) {
         let (mut r, mut g, mut b) = ([0; BLOCK], [0; BLOCK], [0; BLOCK]);
         for block in pixels.chunks_mut(BLOCK * CHANNELS) {
@@ -123,7 +123,7 @@ vectorised! {
     }
 }
 
-vectorised! {
+vectorised_widest! {
     fn turn_hue(pixels: &mut [u8], shift: u8) {
         let (mut r, mut g, mut b) = ([0; BLOCK], [0; BLOCK], [0; BLOCK]);
         let (mut h, mut s, mut v) = ([0; BLOCK], [0; BLOCK], [0; BLOCK]);

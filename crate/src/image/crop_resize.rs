@@ -1,6 +1,7 @@
 //! Crop, and antialiased bilinear resampling of the crop alone, in Pillow's integer arithmetic
 //! (`Resample.c`).
 
+use super::buffers::{recycle, unwritten};
 use super::{CHANNELS, Picture};
 
 /// Fraction bits of a weight, as in Pillow: 32 less 8 for the value and 2 spare.
@@ -80,7 +81,9 @@ fn resize(picture: &Picture, crop: Crop, size: (u32, u32), window: Crop, flipped
     // Only rows that the vertical pass will read.
     let (first, last) = lines.reach();
     let narrow = resample_rows(picture, crop, first..last, &columns);
-    resample_columns(&narrow, first, &lines)
+    let view = resample_columns(&narrow, first, &lines);
+    recycle(narrow);
+    view
 }
 
 /// For every output position the first input position and the weights from there on.
@@ -133,7 +136,7 @@ fn resample_rows(
     rows: std::ops::Range<usize>,
     weights: &Weights,
 ) -> Picture {
-    let mut out = Picture::black(weights.spans.len() as u32, rows.len() as u32);
+    let mut out = unwritten(weights.spans.len() as u32, rows.len() as u32);
     let (stride, out_stride) = (picture.stride(), out.stride());
     let left = crop.left as usize * CHANNELS;
     let mut strip: Vec<Column> = vec![[0; STRIP * CHANNELS]; crop.width as usize];
@@ -175,7 +178,7 @@ vectorised! {
 
 /// The vertical pass. Row 0 of `picture` is the position `offset` of the weights.
 fn resample_columns(picture: &Picture, offset: usize, weights: &Weights) -> Picture {
-    let mut out = Picture::black(picture.width, weights.spans.len() as u32);
+    let mut out = unwritten(picture.width, weights.spans.len() as u32);
     let stride = picture.stride();
     let mut sums = vec![0; stride];
     for (to, (first, weights)) in out.pixels.chunks_exact_mut(stride).zip(weights.iter()) {

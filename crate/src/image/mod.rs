@@ -4,6 +4,7 @@
 #[macro_use]
 mod vectorised;
 pub mod blur;
+pub(crate) mod buffers;
 pub mod color;
 pub mod crop_resize;
 pub mod decode;

@@ -2,17 +2,18 @@
 
 use super::sample::{Recipe, Sample};
 use crate::error::{Error, Result};
+use crate::image::buffers::{Buffers, recycle};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 /// Called once with the finished batch.
 pub type Done = Box<dyn FnOnce(Result<Batch>) + Send>;
 
 /// Views of some samples.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, PartialEq)]
 pub struct Batch {
     /// Each `[B, size, size, 3]`, 8 bits: two for training, one for evaluation.
-    pub views: Vec<Vec<u8>>,
+    pub views: Vec<Pixels>,
     /// Side of a view.
     pub size: u32,
     /// The pictures used, after substitution.
@@ -21,6 +22,48 @@ pub struct Batch {
     pub labels: Option<Vec<i32>>,
     /// Pictures asked for that could not be used, in the batch's order.
     pub bad: Vec<BadPicture>,
+}
+
+/// Bytes of a view of a whole batch, which go back to the loader that made them.
+#[derive(Debug)]
+pub struct Pixels {
+    bytes: Vec<u8>,
+    home: Weak<Buffers>,
+}
+
+impl Pixels {
+    /// Of `length` bytes, each still to be written.
+    fn unwritten(length: usize, home: &Arc<Buffers>) -> Self {
+        Self { bytes: home.take(length), home: Arc::downgrade(home) }
+    }
+}
+
+impl From<Vec<u8>> for Pixels {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self { bytes, home: Weak::new() }
+    }
+}
+
+impl std::ops::Deref for Pixels {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl PartialEq for Pixels {
+    fn eq(&self, other: &Self) -> bool {
+        self.bytes == other.bytes
+    }
+}
+
+impl Drop for Pixels {
+    fn drop(&mut self) {
+        if let Some(home) = self.home.upgrade() {
+            home.give(std::mem::take(&mut self.bytes));
+        }
+    }
 }
 
 /// A picture that could not be used.
@@ -51,7 +94,7 @@ pub(super) struct Job {
     epoch: u64,
     view_bytes: usize,
     /// Allocated with the first finished sample, so that waiting batches cost nothing.
-    views: Vec<Vec<u8>>,
+    views: Vec<Pixels>,
     places: Vec<Place>,
     waiting: usize,
 }
@@ -122,11 +165,13 @@ impl Job {
         };
         if self.views.is_empty() {
             let bytes = self.asked.len() * self.view_bytes;
-            self.views = vec![vec![0; bytes]; self.recipe.views.count()];
+            let view = || Pixels::unwritten(bytes, &self.recipe.buffers);
+            self.views = std::iter::repeat_with(view).take(self.recipe.views.count()).collect();
         }
         let start = position * self.view_bytes;
         for (view, picture) in self.views.iter_mut().zip(pictures) {
-            view[start..start + self.view_bytes].copy_from_slice(&picture.pixels);
+            view.bytes[start..start + self.view_bytes].copy_from_slice(&picture.pixels);
+            recycle(picture);
         }
         self.places[position] = place;
         self.waiting -= 1;
@@ -147,17 +192,19 @@ impl Job {
                     let from = position * self.view_bytes;
                     let to = indices.len() * self.view_bytes;
                     if from != to {
-                        self.views
-                            .iter_mut()
-                            .for_each(|view| view.copy_within(from..from + self.view_bytes, to));
+                        for view in &mut self.views {
+                            view.bytes.copy_within(from..from + self.view_bytes, to);
+                        }
                     }
                     indices.push(index);
                     reported.extend(bad);
                 }
             }
         }
-        self.views.resize(self.recipe.views.count(), Vec::new());
-        self.views.iter_mut().for_each(|view| view.truncate(indices.len() * self.view_bytes));
+        self.views.resize_with(self.recipe.views.count(), || Vec::new().into());
+        for view in &mut self.views {
+            view.bytes.truncate(indices.len() * self.view_bytes);
+        }
         let set = &self.recipe.set;
         let labels = set
             .has_labels()

@@ -13,15 +13,19 @@ mod member_tests;
 #[cfg(test)]
 mod tests;
 
-pub use batch::{BadPicture, Batch, Done};
+pub use batch::{BadPicture, Batch, Done, Pixels};
 pub use picture_set::{PictureSet, Source};
 pub use sample::{OnBadImage, Views};
 
 use crate::error::{Error, Result};
+use crate::image::buffers::Buffers;
 use batch::Job;
 use pool::Pool;
 use sample::Recipe;
 use std::sync::Arc;
+
+/// Batches whose memory waits for the next ones. They come back one by one, as they are used.
+const KEPT_BATCHES: usize = 1;
 
 /// Most workers of a loader.
 const MAX_WORKERS: usize = 1024;
@@ -56,7 +60,8 @@ impl Loader {
                 format!("a whole number from 1 to {MAX_WORKERS}"),
             ));
         }
-        let recipe = Arc::new(Recipe { set, views, seed, on_bad_image, members });
+        let buffers = Arc::new(Buffers::new(KEPT_BATCHES * views.count(), usize::MAX));
+        let recipe = Arc::new(Recipe { set, views, seed, on_bad_image, members, buffers });
         Ok(Self { recipe, pool: Pool::new(workers)? })
     }
 

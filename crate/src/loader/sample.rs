@@ -3,6 +3,7 @@
 use super::picture_set::PictureSet;
 use crate::error::{Error, Result};
 use crate::image::Picture;
+use crate::image::buffers::Buffers;
 use crate::image::options::check_size;
 use crate::image::view::{ViewOptions, evaluation_view, random_view};
 use crate::rng::stream;
@@ -69,6 +70,8 @@ pub(super) struct Recipe {
     pub(super) on_bad_image: OnBadImage,
     /// Who may be a substitute, rising; nothing for the whole set.
     pub(super) members: Option<Vec<u32>>,
+    /// Memory of batches that are over.
+    pub(super) buffers: Arc<Buffers>,
 }
 
 /// What came of one sample.

@@ -146,7 +146,7 @@ fn omitted_pictures_make_the_batch_shorter() {
     assert_eq!(batch.views, expected.views);
     assert_eq!(batch.views.len(), 1);
     let nothing = load(&evaluation(OnBadImage::Omit), &[0, 2]).unwrap();
-    assert_eq!((nothing.views, nothing.indices), (vec![vec![]], vec![]));
+    assert_eq!((nothing.views, nothing.indices), (vec![vec![].into()], vec![]));
 }
 
 #[test]
@@ -249,10 +249,33 @@ fn an_index_out_of_range_and_settings_out_of_range_are_config_errors() {
 }
 
 #[test]
+fn the_memory_of_a_batch_serves_the_next_whatever_it_held() {
+    let set = set_of(encoded(9, &[0, 4, 8]), 0);
+    let places = |batch: &Batch| {
+        let mut places: Vec<_> = batch.views.iter().map(|view| view.as_ptr()).collect();
+        places.sort_unstable();
+        places
+    };
+    let again = loader(&set, 1, OnBadImage::Omit);
+    let mut before = None;
+    // Omitted at either end and in the middle, a shorter batch, and then a whole one.
+    for indices in [&[1, 2, 3, 5, 6, 7][..], &[0, 1, 4, 2, 8], &[3], &[7, 6, 5, 3, 2, 1]] {
+        let fresh = loader(&set, 1, OnBadImage::Omit);
+        let batch = load(&again, indices).unwrap();
+        assert_eq!(batch, load(&fresh, indices).unwrap());
+        let place = places(&batch);
+        assert_eq!(*before.get_or_insert(place.clone()), place);
+    }
+    let kept = load(&again, &[1]).unwrap();
+    drop(again);
+    assert_eq!(kept, load(&loader(&set, 1, OnBadImage::Omit), &[1]).unwrap());
+}
+
+#[test]
 fn an_empty_batch_is_a_batch() {
     let set = set_of(encoded(1, &[]), 0);
     let batch = load(&loader(&set, 1, OnBadImage::Error), &[]).unwrap();
-    assert_eq!((batch.views, batch.indices), (vec![vec![], vec![]], vec![]));
+    assert_eq!((batch.views, batch.indices), (vec![vec![].into(), vec![].into()], vec![]));
 }
 
 #[test]
