@@ -40,6 +40,9 @@ test('auto waits until neighbours agree, and half of the steps at most', (t) => 
   const first = soon.indexOf('bank')
   t.true(first > 5 && first < 50, `from step ${first}`)
   t.false(soon.slice(first).includes('view'), 'and for good')
+  const steady = (agreement: number) =>
+    positives(new NeighbourWarmup(auto, 1000), Array(499).fill(agreement)).includes('bank')
+  t.deepEqual([0.14, 0.16].map(steady), [false, true])
   // One batch in which all agree is noise.
   const noisy = positives(new NeighbourWarmup(auto, 1000), [1, ...Array(99).fill(0)])
   t.deepEqual(counts(noisy), { view: 100 })
@@ -63,9 +66,9 @@ test('its state goes on where it stopped', (t) => {
   const agreement = Array.from({ length: 400 }, (_, k) => Math.min(1, k / 300))
   const whole = positives(new NeighbourWarmup(auto, 2000), agreement)
   const before = new NeighbourWarmup(auto, 2000)
-  const start = positives(before, agreement.slice(0, 90))
+  const start = positives(before, agreement.slice(0, 60))
   const state = JSON.parse(JSON.stringify(before.state))
-  const rest = positives(new NeighbourWarmup(auto, 2000, state), agreement.slice(90), 90)
+  const rest = positives(new NeighbourWarmup(auto, 2000, state), agreement.slice(60), 60)
   t.deepEqual([...start, ...rest], whole)
   t.true(whole.includes('bank') && !start.includes('bank'))
 })
