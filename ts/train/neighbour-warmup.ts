@@ -8,8 +8,8 @@ import type { StepNumbers } from '../native.js'
 
 /**
  * Agreement from which on neighbours are used: the share of pictures whose two views have the same
- * neighbour. At 0.15 they were seen to cost nothing even with all of the loss, at 0.02 to 0.05 one to
- * two points (docs/recipes.md); between them nothing was tried.
+ * neighbour. At 0.15 they were seen to cost nothing even with all of the loss, at about 0.02 half a
+ * point to two (docs/recipes.md); between them nothing was tried.
  */
 const ENOUGH_AGREEMENT = 0.15
 /** With `'auto'`, the share of the steps after which neighbours are used in any case. */
