@@ -196,23 +196,28 @@ impl Ranks {
         let rows = self.group.gather(&rows, &shares.counts)?;
         let part = |from, width| rows.f_narrow(1, from, width);
 
+        let [first, second] = own.indices.each_ref().map(Vec::<i64>::try_from);
+        let (first, second) = (first?, second?);
         let mut numbers = Vec::with_capacity(4 * own.samples.len());
         for (query, &sample) in own.samples.iter().enumerate() {
             let label = own.labels.as_ref().map_or(-1, |labels| labels[query]);
-            numbers.extend([sample, label, own.indices[0][query], own.indices[1][query]]);
+            numbers.extend([sample, label, first[query], second[query]]);
         }
         let device = self.group.device();
         let table = Tensor::f_from_slice(&numbers)?.f_reshape([-1, 4])?.f_to_device(device)?;
         let table = self.group.gather(&table, &shares.counts)?.f_to_device(Device::Cpu)?;
         let table = Vec::<i64>::try_from(&table.f_reshape([-1])?)?;
-        let field = |place: usize| table.iter().skip(place).step_by(4).copied().collect();
+        let field = |place: usize| table.iter().skip(place).step_by(4).copied().collect::<Vec<_>>();
+        let indices = |place| -> Result<Tensor> {
+            Ok(Tensor::f_from_slice(&field(place))?.f_to_device(rows.device())?)
+        };
         Ok(Found {
             z: [part(0, dim)?.f_to_kind(kind)?, part(dim, dim)?.f_to_kind(kind)?],
             similarity: [
                 part(2 * dim, 1)?.f_squeeze_dim(1)?,
                 part(2 * dim + 1, 1)?.f_squeeze_dim(1)?,
             ],
-            indices: [field(2), field(3)],
+            indices: [indices(2)?, indices(3)?],
             samples: field(0),
             labels: own.labels.as_ref().map(|_| field(1)),
         })

@@ -144,36 +144,17 @@ pub fn step_among(
     hyper.check()?;
     let shares = company.shares(views.samples.len(), word)?;
     let statistics = Statistics::of(model)?;
-    let Pass { loss, value, is_of_p, neighbours, z } =
-        match pass(company, &shares, model, bank, views, hyper) {
-            Ok(pass) => pass,
-            Err(error) => {
-                statistics.restore()?;
-                return Err(error);
-            }
-        };
-
-    model.store.zero_grad();
-    if let Err(error) = company.backward(&loss) {
-        statistics.restore()?;
-        return Err(error);
-    }
-    if !is_of_p {
-        model.forget_prediction_gradients();
-    }
+    let made = pass(company, &shares, model, bank, views, hyper)
+        .and_then(|pass| gradients(company, &shares, model, bank, views, hyper, pass));
+    let (found, mut stats) = match made {
+        Ok(made) => made,
+        Err(error) => {
+            statistics.restore()?;
+            return Err(error);
+        }
+    };
     optimizer.step(hyper.lr)?;
     company.share_statistics(model)?;
-
-    let found = Found {
-        z,
-        similarity: neighbours.each_ref().map(|n| n.similarity.shallow_clone()),
-        indices: [numbers(&neighbours[0].indices)?, numbers(&neighbours[1].indices)?],
-        samples: views.samples.to_vec(),
-        labels: views.labels.map(<[i64]>::to_vec),
-    };
-    let found = company.everyones(found, &shares)?;
-    let mut stats =
-        StepStats { loss: value, lr: hyper.lr, word: shares.word, ..health(bank, &found)? };
     bank.push(&found.z[1], &found.samples, found.labels.as_deref())?;
     stats.bank_filled = bank.filled();
     stats.traffic = company.traffic();
@@ -184,8 +165,6 @@ pub fn step_among(
 struct Pass {
     /// This rank's share of the loss.
     loss: Tensor,
-    /// The whole loss.
-    value: f64,
     /// Whether p counts in it.
     is_of_p: bool,
     neighbours: [Neighbours; 2],
@@ -242,22 +221,46 @@ fn pass(
             neighbours.f_add(&between_views()?.f_mul_scalar(1.0 - weight)?)?
         }
     };
-    let value = company.sum_of(loss.f_double_value(&[])?)?;
+    Ok(Pass { loss, is_of_p, neighbours, z: [z0, z1] })
+}
+
+/// The backward pass; what all ranks found, and its numbers. The loss is read after the gradients, so
+/// that a GPU has all of its work before the host waits for it.
+fn gradients(
+    company: &Company,
+    shares: &Shares,
+    model: &Nnclr,
+    bank: &MemoryBank,
+    views: &Views<'_>,
+    hyper: Hyper,
+    Pass { loss, is_of_p, neighbours, z }: Pass,
+) -> Result<(Found, StepStats)> {
+    model.store.zero_grad();
+    company.backward(&loss)?;
+    if !is_of_p {
+        model.forget_prediction_gradients();
+    }
+    let found = Found {
+        z,
+        similarity: neighbours.each_ref().map(|n| n.similarity.shallow_clone()),
+        indices: neighbours.map(|n| n.indices),
+        samples: views.samples.to_vec(),
+        labels: views.labels.map(<[i64]>::to_vec),
+    };
+    let found = company.everyones(found, shares)?;
+    let stats = tch::no_grad(|| health(bank, &found, &loss))?;
+    let value = company.sum_of(stats.loss)?;
     if !value.is_finite() {
         let context = format!(" (learning rate {})", hyper.lr);
         return Err(Error::Diverged { subject: "the loss".into(), value, context });
     }
-    Ok(Pass { loss, value, is_of_p, neighbours, z: [z0, z1] })
+    Ok((found, StepStats { loss: value, lr: hyper.lr, word: shares.word, ..stats }))
 }
 
 /// 0, by way of every p: ranks wait for a gradient of every parameter, also where no loss asks for p.
 fn nothing_of(p: [&Tensor; 2]) -> Result<Tensor> {
     let sum = |p: &Tensor| -> Result<Tensor> { Ok(p.f_sum(Kind::Float)?.f_mul_scalar(0.0)?) };
     Ok(sum(p[0])?.f_add(&sum(p[1])?)?)
-}
-
-fn numbers(tensor: &Tensor) -> Result<Vec<i64>> {
-    Ok(Vec::<i64>::try_from(tensor)?)
 }
 
 /// Each running statistic of a network beside its value: a forward pass moves them before anybody

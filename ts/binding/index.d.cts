@@ -23,7 +23,7 @@ export declare class Batch {
   get bad(): Array<BadPicture>
   /** The pixels of a view, `[length, size, size, 3]`. */
   pixels(view: number): Uint8Array
-  /** Lets the pixels go, at once instead of when collected. */
+  /** Lets the pixels go, at once instead of when collected; their loader makes the next ones in their place. */
   dispose(): void
 }
 
