@@ -16,8 +16,8 @@ export const FAULTS = [
     file: 'crate/src/step.rs',
     edits: [
       [
-        'model: &Nnclr, bank: &MemoryBank, views: &Views',
-        'model: &Nnclr, bank: &mut MemoryBank, views: &Views',
+        'fn pass( company: &Company, shares: &Shares, model: &Nnclr, bank: &MemoryBank',
+        'fn pass( company: &Company, shares: &Shares, model: &Nnclr, bank: &mut MemoryBank',
       ],
       [
         'let neighbours = [bank.nearest(&z0)?',
