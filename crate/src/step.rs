@@ -55,6 +55,18 @@ pub struct Views<'a> {
     pub labels: Option<&'a [i64]>,
 }
 
+impl Views<'_> {
+    fn check(&self) -> Result<()> {
+        let rows = self.x[0].size().first().map_or(0, |&rows| rows as usize);
+        let (samples, labels) = (self.samples.len(), self.labels.map_or(rows, <[i64]>::len));
+        if [samples, labels] == [rows; 2] {
+            return Ok(());
+        }
+        let got = format!("{samples} sample ids and {labels} labels");
+        Err(Error::shape("batch", got, format!("{rows}, one a picture")))
+    }
+}
+
 /// Loss and learning rate of a step.
 #[derive(Debug, Clone, Copy)]
 pub struct Hyper {
@@ -142,6 +154,7 @@ pub fn step_among(
     word: Word,
 ) -> Result<StepStats> {
     hyper.check()?;
+    views.check()?;
     let shares = company.shares(views.samples.len(), word)?;
     let statistics = Statistics::of(model)?;
     let made = pass(company, &shares, model, bank, views, hyper)

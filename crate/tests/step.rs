@@ -177,6 +177,26 @@ fn a_weight_that_is_no_share_is_a_config_error_and_changes_nothing() {
 }
 
 #[test]
+fn a_batch_without_an_id_or_a_label_for_each_picture_is_a_shape_error_and_changes_nothing() {
+    let (model, x) = (network(Kind::Float, 1), pictures(4, 1));
+    let mut bank = bank(8, Kind::Float, false);
+    let before = snapshot(&model);
+    let ids = [0, 1, 2, 3, 4];
+    for (samples, labels) in [(2, None), (5, None), (0, None), (4, Some(2)), (4, Some(5))] {
+        let views = Views {
+            x: [&x, &x].map(Tensor::shallow_clone),
+            samples: &ids[..samples],
+            labels: labels.map(|count| &ids[..count]),
+        };
+        let hyper = Hyper { lr: 0.1, ..still(Positive::Neighbour) };
+        let mut sgd = optimizer(PLAIN, &model);
+        let error = step(&model, &mut bank, &mut sgd, &views, hyper).unwrap_err();
+        assert_eq!((error.code(), error.subject()), ("SHAPE", "batch"));
+    }
+    assert_eq!((difference(&before, &snapshot(&model)), bank.filled()), (None, 0));
+}
+
+#[test]
 fn two_views_never_share_batch_norm_statistics() {
     let x = [pictures(4, 1), pictures(4, 2)];
     let (stepped, separate, joined) =

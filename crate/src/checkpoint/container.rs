@@ -1,4 +1,4 @@
-//! A safetensors file tensor by tensor: besides a model, no more than one of its tensors is in use.
+//! A safetensors file tensor by tensor: writing or checking one holds no second copy of a model.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
