@@ -238,7 +238,7 @@ fn pass(
 }
 
 /// The backward pass; what all ranks found, and its numbers. The loss is read after the gradients, so
-/// that a GPU has all of its work before the host waits for it.
+/// that a GPU has both passes to do while the host waits for it.
 fn gradients(
     company: &Company,
     shares: &Shares,
