@@ -1,12 +1,18 @@
 //! Where tensors live. CUDA is a plug-in: the library links against the CPU part of libtorch alone,
 //! and opening `libtorch_cuda` of the same version registers the whole CUDA backend.
 
+use std::ffi::c_char;
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
-use tch::{Cuda, Device};
+use tch::{Cuda, Device, Tensor};
 
 use crate::error::{Error, Result};
+use crate::nn::callback::{Raw, borrowed, taken};
+
+unsafe extern "C" {
+    fn nnclr_send(tensor: Raw, index: i64, message: *mut c_char) -> Raw;
+}
 
 /// The folder with `libtorch_cuda`, when the user names one.
 pub const CUDA_FOLDER: &str = "NNCLR_CUDA";
@@ -49,6 +55,18 @@ pub fn name(device: Device) -> String {
     match device {
         Device::Cuda(index) => format!("cuda:{index}"),
         _ => "cpu".into(),
+    }
+}
+
+/// A CPU tensor on the device. The host does not wait for the copy to a GPU, which reads pinned memory of
+/// its own: the tensor may change at once.
+pub fn send(tensor: &Tensor, device: Device) -> Result<Tensor> {
+    match device {
+        // SAFETY: a live tensor; C++ writes as `taken` asks.
+        Device::Cuda(index) => unsafe {
+            taken(|message| nnclr_send(borrowed(tensor), index as i64, message))
+        },
+        _ => Ok(tensor.f_to_device(device)?),
     }
 }
 
@@ -97,4 +115,22 @@ fn open(library: &std::path::Path) -> std::result::Result<(), String> {
 #[cfg(not(unix))]
 fn open(library: &std::path::Path) -> std::result::Result<(), String> {
     Err(format!("cannot open {}: not supported on this system yet", library.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_sent_arrives_or_is_an_error() {
+        let tensor = Tensor::from_slice(&[1i64, 2, 3]);
+        assert!(send(&tensor, Device::Cpu).unwrap() == tensor);
+        // Without a GPU libtorch throws, which must not leave C++ as an exception.
+        let sent = send(&tensor, Device::Cuda(0));
+        assert_eq!(sent.is_ok(), cuda_reason().is_none());
+        match sent {
+            Ok(there) => assert!(there.to_device(Device::Cpu) == tensor),
+            Err(error) => assert!(error.to_string().len() > 20, "{error}"),
+        }
+    }
 }

@@ -2,6 +2,7 @@
 
 use tch::{Device, Kind, Tensor};
 
+use crate::device::send;
 use crate::error::{Error, Result};
 use crate::image::normalise::Normalisation;
 use crate::loader::Batch;
@@ -48,15 +49,14 @@ fn in_one_pass(pixels: &[u8], shape: [i64; 4]) -> Result<Tensor> {
 
 /// On another device, where the bytes, a quarter of the numbers, travel.
 fn by_tensors(pixels: &[u8], shape: [i64; 4], device: Device) -> Result<Tensor> {
-    // Made there, so that nothing is waited for but the bytes.
+    // Made there, so that nothing is waited for.
     let channel = |values: [f32; 3]| {
         let one = |value| Tensor::f_full([1], f64::from(value), (Kind::Float, device));
         let [red, green, blue] = values.map(one);
         Tensor::f_cat(&[red?, green?, blue?], 0)
     };
     let Normalisation { mean, scale } = normalisation();
-    Ok(Tensor::f_from_data_size(pixels, &shape, Kind::Uint8)?
-        .f_to_device(device)?
+    Ok(send(&Tensor::f_from_data_size(pixels, &shape, Kind::Uint8)?, device)?
         .f_to_kind(Kind::Float)?
         .f_sub_(&channel(mean)?)?
         .f_mul_(&channel(scale)?)?)

@@ -5,10 +5,10 @@
 
 use tch::{Kind, Tensor};
 
+use super::columns;
 use super::norm_pool;
 use super::small_map;
 use super::store::{Init, Scope, Synchronised};
-use super::strided;
 use super::winograd;
 use crate::distributed::{ProcessGroup, SyncNorm};
 use crate::error::{Error, Result};
@@ -42,14 +42,14 @@ impl Conv {
             if let Some(y) = small_map::conv3x3(x, &self.weight, self.stride)? {
                 return Ok(y);
             }
-            let ours = match self.stride {
-                1 => winograd::conv3x3(x, &self.weight)?,
-                2 => strided::conv3x3(x, &self.weight)?,
-                _ => None,
-            };
-            if let Some(y) = ours {
+            if self.stride == 1
+                && let Some(y) = winograd::conv3x3(x, &self.weight)?
+            {
                 return Ok(y);
             }
+        }
+        if let Some(y) = columns::conv(x, &self.weight, self.stride)? {
+            return Ok(y);
         }
         let weight = in_kind(&self.weight, x.kind())?;
         let (stride, padding) = ([self.stride; 2], [self.padding; 2]);

@@ -10,6 +10,7 @@ use tch::{Device, Kind, Tensor};
 
 use super::nearest::{Codes, nearest_rows, wants_codes};
 use super::nt_xent::normalize;
+use crate::device::send;
 use crate::error::{Error, Result};
 use crate::rng;
 
@@ -172,7 +173,7 @@ impl MemoryBank {
         let mut rng = rng::stream(self.seed, self.pushes as u64, u64::MAX, 2 + view);
         let visible = if self.only_filled { self.filled.max(1) } else { self.size() } as i64;
         let indices: Vec<i64> = (0..count).map(|_| rng.random_range(0..visible)).collect();
-        let indices = Tensor::f_from_slice(&indices)?.f_to_device(self.rows.device())?;
+        let indices = send(&Tensor::f_from_slice(&indices)?, self.rows.device())?;
         Ok(tch::no_grad(|| self.rows.f_index_select(0, &indices))?)
     }
 

@@ -1,6 +1,7 @@
 //! Networks, memory bank and losses. Knows no files and no threads.
 
-mod callback;
+pub(crate) mod callback;
+mod columns;
 mod custom_conv;
 mod folded;
 mod fused_conv;
@@ -16,7 +17,6 @@ pub mod nt_xent;
 pub mod resnet;
 mod small_map;
 pub mod store;
-mod strided;
 mod value;
 mod wide;
 mod winograd;
