@@ -1,22 +1,28 @@
 //! Convolutions whose gradient of the weight is a matrix product of what the kernel sees, `dy' columns`;
 //! values and the gradient of the input are the library's.
 //!
-//! In f32 that is up to three times faster on maps of 4x4. In bf16 the library's threads wait for each
+//! In f32 that gains for 3x3 kernels of stride 2 on maps of 4x4. In bf16 the library's threads wait for each
 //! other within this gradient, picture by picture and without ever sleeping: beside another program that
-//! computes it takes a hundred times as long, and training a twentieth of its speed (docs/log.md).
+//! computes, the stem's took 2 s in place of 4 ms, and training fell to a twentieth of its speed (docs/log.md).
 
 use tch::{Device, Kind, Tensor};
 
 use super::custom_conv::{self, CustomConv};
 use super::memory::{slice_of, slice_of_mut};
-use super::value::{LANES, Value};
+use super::value::Value;
 use crate::device::has_fast_bf16;
 use crate::error::{Error, Result};
 use crate::threads;
 
-/// Numbers of the columns that are made at a time: they should still be in cache when they are
+/// Numbers of the columns that each thread has at a time: they should still be in its cache when they are
 /// multiplied, and the product should be a long one.
-const AT_A_TIME: usize = 1 << 20;
+const AT_A_TIME: usize = 1 << 19;
+
+/// Numbers that a thread makes before it asks for more work.
+const SHARE: usize = 1 << 15;
+
+/// In such blocks the library packs the factor on the right of a product.
+const BLOCK: usize = 16;
 
 /// Kernel `[O, C, K, K]` in f32, padding K / 2, on `x [N, C, H, W]`, whose dtype is the result's; None where
 /// it would not be better.
@@ -31,9 +37,11 @@ pub fn conv(x: &Tensor, weight: &Tensor, stride: i64) -> Result<Option<Tensor>> 
 fn applies(x: &Tensor, weight: &Tensor, stride: i64) -> bool {
     let [_, _, height, width] = x.size()[..] else { return false };
     let kernel = weight.size()[2];
+    // Of 1x1 kernels the library has another way but for maps that the stride leaves a rest of.
+    let is_odd = kernel == 1 && stride == 2 && (height % 2 == 1 || width % 2 == 1);
     let gains = match x.kind() {
         Kind::Float => kernel == 3 && stride == 2 && [height, width] == [4, 4],
-        Kind::BFloat16 => has_fast_bf16() && kernel > 1,
+        Kind::BFloat16 => has_fast_bf16() && (kernel > 1 && kernel % 2 == 1 || is_odd),
         _ => false,
     };
     gains && x.device() == Device::Cpu && weight.kind() == Kind::Float && x.numel() > 0
@@ -69,63 +77,67 @@ impl Window {
         self.kernel * self.kernel * self.channels
     }
 
-    /// Numbers that it sees in a picture.
-    fn columns(self) -> usize {
-        self.places(self.height) * self.places(self.width) * self.row()
+    /// Numbers that it sees while it moves along a line.
+    fn line(self) -> usize {
+        self.places(self.width) * self.row()
     }
 
-    /// For each place of the kernel, row by row, what it sees `[K, K, C]` of the picture `[H, W, C]`, zero
+    /// For each place of the kernel along line `y`, what it sees `[K, K, C]` of the picture `[H, W, C]`, zero
     /// beyond the border.
-    fn unfold<T: Copy + Default>(self, picture: &[T], columns: &mut [T]) {
+    fn unfold<T: Copy + Default>(self, picture: &[T], y: usize, line: &mut [T]) {
         let Self { height, width, channels, kernel, stride } = self;
         let padding = kernel / 2;
-        let mut places = columns.chunks_exact_mut(self.row());
-        for top in (0..self.places(height)).map(|y| y * stride) {
-            for left in (0..self.places(width)).map(|x| x * stride) {
-                let Some(seen) = places.next() else { return };
-                // The pixels of a row that the kernel sees are neighbours in memory.
-                let before = padding.saturating_sub(left);
-                let first = (left + before - padding) * channels;
-                let count = (kernel.min(width + padding - left) - before) * channels;
-                let before = before * channels;
-                for (y, to) in (top..).zip(seen.chunks_exact_mut(kernel * channels)) {
-                    if y < padding || y >= height + padding {
-                        to.fill(T::default());
-                        continue;
-                    }
-                    let from = (y - padding) * width * channels + first;
-                    to[..before].fill(T::default());
-                    to[before..before + count].copy_from_slice(&picture[from..from + count]);
-                    to[before + count..].fill(T::default());
+        let top = y * stride;
+        for (place, seen) in line.chunks_exact_mut(self.row()).enumerate() {
+            let left = place * stride;
+            // The pixels of a row that the kernel sees are neighbours in memory.
+            let before = padding.saturating_sub(left);
+            let first = (left + before - padding) * channels;
+            let count = (kernel.min(width + padding - left) - before) * channels;
+            let before = before * channels;
+            for (y, to) in (top..).zip(seen.chunks_exact_mut(kernel * channels)) {
+                if y < padding || y >= height + padding {
+                    to.fill(T::default());
+                    continue;
                 }
+                let from = (y - padding) * width * channels + first;
+                to[..before].fill(T::default());
+                to[before..before + count].copy_from_slice(&picture[from..from + count]);
+                to[before + count..].fill(T::default());
             }
         }
     }
 }
 
-/// `dy' columns`, a few pictures at a time, added up in f32: `[O, K K C]`.
+/// `dy' columns`, some lines of the result at a time, added up in f32: `[O, K K C]`.
 fn product<T: Value>(x: &Tensor, dy: &Tensor, window: Window) -> Result<Tensor> {
     let rows =
         |map: &Tensor| -> Result<Tensor> { Ok(map.f_permute([0, 2, 3, 1])?.f_contiguous()?) };
     let (x, dy) = (rows(x)?, rows(dy)?);
-    let (pictures, outputs) = (x.size()[0], dy.size()[3]);
-    let together = (AT_A_TIME / window.columns()).max(1) as i64;
-    let places = (window.columns() / window.row()) as i64;
+    let pixels = slice_of::<T>(&x)?;
+    let (high, wide) = (window.places(window.height), window.places(window.width));
     let of_picture = window.height * window.width * window.channels;
-    // The library packs the factor on the right in blocks of so many numbers: a stem's rows fill none.
-    let is_even = window.row().is_multiple_of(LANES);
-    let shape = [together.min(pictures) * places, window.row() as i64];
+    let (outputs, lines) = (dy.size()[3], pixels.len() / of_picture * high);
+    let dy = dy.f_view([lines as i64, wide as i64, outputs])?;
+    let together = together(window).min(lines);
+    let in_a_share = (SHARE / window.line()).max(1);
+    let shape = [(together * wide) as i64, window.row() as i64];
     let mut columns = Tensor::f_empty(shape, (T::STORED, Device::Cpu))?;
+    // A stem's rows, 27 or 147 numbers, are no whole blocks.
+    let is_even = window.row().is_multiple_of(BLOCK);
     let mut sum: Option<Tensor> = None;
-    for from in (0..pictures).step_by(together as usize) {
-        let count = together.min(pictures - from);
-        let seen = slice_of::<T>(&x)?.chunks_exact(of_picture).skip(from as usize);
-        let to = slice_of_mut::<T>(&mut columns)?.chunks_exact_mut(window.columns());
-        threads::each(seen.zip(to).take(count as usize), |(picture, to)| {
-            window.unfold(picture, to);
+    for from in (0..lines).step_by(together) {
+        let count = together.min(lines - from);
+        let to = &mut slice_of_mut::<T>(&mut columns)?[..count * window.line()];
+        let shares = to.chunks_mut(in_a_share * window.line());
+        threads::each((from..).step_by(in_a_share).zip(shares), |(first, share)| {
+            for (line, to) in (first..).zip(share.chunks_exact_mut(window.line())) {
+                let picture = &pixels[line / high * of_picture..][..of_picture];
+                window.unfold(picture, line % high, to);
+            }
         })?;
-        let dy = dy.f_narrow(0, from, count)?.f_reshape([-1, outputs])?;
-        let seen = columns.f_narrow(0, 0, count * places)?;
+        let dy = dy.f_narrow(0, from as i64, count as i64)?.f_reshape([-1, outputs])?;
+        let seen = columns.f_narrow(0, 0, (count * wide) as i64)?;
         let part = if is_even { dy.f_tr()?.f_mm(&seen)? } else { seen.f_tr()?.f_mm(&dy)? };
         sum = Some(match sum {
             Some(mut sum) => sum.f_add_(&part)?,
@@ -134,6 +146,12 @@ fn product<T: Value>(x: &Tensor, dy: &Tensor, window: Window) -> Result<Tensor> 
     }
     let sum = sum.ok_or_else(|| Error::shape("convolution", "no picture", "one at least"))?;
     Ok(if is_even { sum } else { sum.f_tr()?.f_contiguous()? })
+}
+
+/// Lines whose columns are made at a time.
+fn together(window: Window) -> usize {
+    let threads = tch::get_num_threads().max(1) as usize;
+    (AT_A_TIME * threads / window.line()).max(1)
 }
 
 struct Columns<const STRIDE: i64>;
@@ -154,10 +172,9 @@ impl<const STRIDE: i64> CustomConv for Columns<STRIDE> {
         let window = Window::of(x, weight, STRIDE)?;
         let kernel = weight.size()[2];
         let dx = || -> Result<Tensor> {
-            // The transposed convolution is the gradient; rows and columns that no kernel ends at are more.
-            let more = |side: usize| {
-                side as i64 - kernel + 2 * (kernel / 2) - (window.places(side) as i64 - 1) * STRIDE
-            };
+            // The transposed convolution is the gradient. Where the last place is not centred on the last row,
+            // it would have so many rows less.
+            let more = |side: usize| (side as i64 - 1) % STRIDE;
             let more = [more(window.height), more(window.width)];
             let weight = weight.f_to_kind(x.kind())?;
             let (none, padding) = (None::<&Tensor>, [kernel / 2; 2]);
@@ -180,7 +197,7 @@ mod tests {
     use super::*;
 
     /// y, dx and dw, by the library in f64 where `kind` is that.
-    fn run<const STRIDE: i64>(x: &Tensor, w: &Tensor, kind: Kind) -> [Tensor; 3] {
+    fn run<const STRIDE: i64>(x: &Tensor, w: &Tensor, g: &Tensor, kind: Kind) -> [Tensor; 3] {
         let leaf = |t: &Tensor, kind| t.to_kind(kind).copy().set_requires_grad(true);
         let padding = w.size()[2] / 2;
         let x = leaf(x, kind);
@@ -190,27 +207,34 @@ mod tests {
             _ => custom_conv::apply::<Columns<STRIDE>>(&x, &w).unwrap(),
         };
         assert_eq!(y.kind(), kind);
-        let g = Tensor::arange(y.numel() as i64, (Kind::Double, Device::Cpu)).sin();
-        (&y * g.to_kind(Kind::BFloat16).to_kind(kind).view_as(&y)).sum(kind).backward();
+        (&y * g.to_kind(kind)).sum(kind).backward();
         [y.detach(), x.grad(), w.grad()]
     }
 
+    /// In the memory order of a training, and in that of a tensor that somebody made.
     fn compare<const STRIDE: i64>([n, c, o, height, width, kernel]: [i64; 6]) {
         tch::manual_seed(3);
-        let coarse = |shape: &[i64]| {
+        let coarse = |shape: [i64; 4]| {
             let values = Tensor::randn(shape, (Kind::Float, Device::Cpu));
             values.to_kind(Kind::BFloat16).to_kind(Kind::Float)
         };
-        let (x, w) = (coarse(&[n, c, height, width]), coarse(&[o, c, kernel, kernel]));
-        let x = super::super::store::channels_last(&x).unwrap();
-        let plain = run::<STRIDE>(&x, &w, Kind::Double);
+        let places = |side: i64| (side + STRIDE - 1) / STRIDE;
+        let made =
+            [[n, c, height, width], [o, c, kernel, kernel], [n, o, places(height), places(width)]];
+        let dense = made.map(coarse);
+        let last = dense.each_ref().map(|t| super::super::store::channels_last(t).unwrap());
+        let [x, w, g] = dense.each_ref();
+        let plain = run::<STRIDE>(x, w, g, Kind::Double);
         for (kind, tolerance) in [(Kind::Float, 2e-6), (Kind::BFloat16, 1e-2)] {
-            let fast = run::<STRIDE>(&x, &w, kind);
-            for (which, (fast, plain)) in ["y", "dx", "dw"].iter().zip(fast.iter().zip(&plain)) {
-                assert_eq!(fast.size(), plain.size());
-                let scale = plain.abs().max().double_value(&[]);
-                let off = (fast.to_kind(Kind::Double) - plain).abs().max().double_value(&[]);
-                assert!(off < tolerance * scale, "{which} {kind:?} {n} {c}: {off} of {scale}");
+            for [x, w, g] in [dense.each_ref(), last.each_ref()] {
+                let fast = run::<STRIDE>(x, w, g, kind);
+                for (which, (fast, plain)) in ["y", "dx", "dw"].iter().zip(fast.iter().zip(&plain))
+                {
+                    assert_eq!(fast.size(), plain.size());
+                    let scale = plain.abs().max().double_value(&[]);
+                    let off = (fast.to_kind(Kind::Double) - plain).abs().max().double_value(&[]);
+                    assert!(off < tolerance * scale, "{which} {kind:?} {n} {c}: {off} of {scale}");
+                }
             }
         }
     }
@@ -227,14 +251,27 @@ mod tests {
             compare::<2>(of);
             compare::<1>(of);
         }
+        compare::<2>([3, 16, 24, 7, 9, 1]);
     }
 
+    /// A stem, whose rows are no whole blocks, and a layer, whose are; maps of which the last product has
+    /// fewer lines and starts within a picture.
     #[test]
-    fn pictures_are_added_up_over_several_products() {
-        let of = [29, 3, 16, 45, 46, 7];
-        let columns = of[0] * 23 * 23 * 3 * 49;
-        assert!(columns as usize > AT_A_TIME && !(columns as usize).is_multiple_of(AT_A_TIME));
-        compare::<2>(of);
+    fn lines_are_added_up_over_several_products() {
+        for [n, c, o, height, width, kernel] in [[29, 3, 16, 91, 90, 7], [13, 32, 8, 66, 63, 3]] {
+            let window = Window {
+                height: height as usize,
+                width: width as usize,
+                channels: c as usize,
+                kernel: kernel as usize,
+                stride: 2,
+            };
+            let (high, together) = (window.places(window.height), together(window));
+            let lines = n as usize * high;
+            assert!(together < lines && !lines.is_multiple_of(together));
+            assert!(!together.is_multiple_of(high));
+            compare::<2>([n, c, o, height, width, kernel]);
+        }
     }
 
     #[test]
@@ -251,6 +288,13 @@ mod tests {
             assert_eq!(applies(&map(side, Kind::BFloat16), &kernel, 2), has_fast_bf16());
         }
         assert!(!applies(&map(8, Kind::BFloat16), &kernel(1), 2));
+        assert!(!applies(&map(7, Kind::BFloat16), &kernel(1), 1));
+        assert_eq!(applies(&map(7, Kind::BFloat16), &kernel(1), 2), has_fast_bf16());
+        assert!(!applies(&map(8, Kind::BFloat16), &kernel(2), 2));
+        for empty in [[0, 4, 8, 8], [2, 4, 0, 8]] {
+            let empty = Tensor::zeros(empty, (Kind::BFloat16, Device::Cpu));
+            assert!(!applies(&empty, &w, 2));
+        }
         assert!(!applies(&map(4, Kind::Double), &w, 2));
         assert!(conv(&map(4, Kind::Float), &w, 3).unwrap().is_none());
     }
