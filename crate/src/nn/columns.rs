@@ -8,7 +8,7 @@
 use tch::{Device, Kind, Tensor};
 
 use super::custom_conv::{self, CustomConv};
-use super::memory::{slice_of, slice_of_mut};
+use super::memory::{rows, slice_of, slice_of_mut};
 use super::value::Value;
 use crate::device::has_fast_bf16;
 use crate::error::{Error, Result};
@@ -111,8 +111,6 @@ impl Window {
 
 /// `dy' columns`, some lines of the result at a time, added up in f32: `[O, K K C]`.
 fn product<T: Value>(x: &Tensor, dy: &Tensor, window: Window) -> Result<Tensor> {
-    let rows =
-        |map: &Tensor| -> Result<Tensor> { Ok(map.f_permute([0, 2, 3, 1])?.f_contiguous()?) };
     let (x, dy) = (rows(x)?, rows(dy)?);
     let pixels = slice_of::<T>(&x)?;
     let (high, wide) = (window.places(window.height), window.places(window.width));

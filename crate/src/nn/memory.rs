@@ -5,6 +5,11 @@ use tch::{Device, Kind, Tensor};
 
 use crate::error::{Error, Result};
 
+/// Numbers `[N, H, W, C]` in this order in memory: as they are where x is channels-last.
+pub fn rows(x: &Tensor) -> Result<Tensor> {
+    Ok(x.f_permute([0, 2, 3, 1])?.f_contiguous()?)
+}
+
 /// The numbers of a contiguous CPU tensor. bf16 is read as the i16 that it is in memory.
 pub fn slice_of<T: Element>(tensor: &Tensor) -> Result<&[T]> {
     check::<T>(tensor)?;

@@ -17,7 +17,7 @@ use std::ffi::c_char;
 use tch::{Device, Kind, Tensor};
 
 use super::callback::{Raw, borrowed, guarded, owned, taken};
-use super::memory::{slice_of, slice_of_mut};
+use super::memory::{rows, slice_of, slice_of_mut};
 use super::value::{LANES, Value};
 use super::wide::has_wide_vectors;
 use crate::device::has_fast_bf16;
@@ -112,11 +112,6 @@ unsafe extern "C" fn on_backward<T: Value>(
         }
         Ok(())
     })
-}
-
-/// Numbers `[N, H, W, C]` in this order in memory: as they are where x is channels-last.
-fn rows(x: &Tensor) -> Result<Tensor> {
-    Ok(x.f_permute([0, 2, 3, 1])?.f_contiguous()?)
 }
 
 fn map_of(x: &Tensor) -> Result<Map> {

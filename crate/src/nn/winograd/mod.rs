@@ -13,7 +13,7 @@ use std::marker::PhantomData;
 use tch::{Device, Kind, Tensor};
 
 use super::custom_conv::{self, CustomConv};
-use super::memory::{slice_of, slice_of_mut};
+use super::memory::{rows, slice_of, slice_of_mut};
 use super::value::{LANES, Value};
 use super::wide::has_wide_vectors;
 use crate::device::has_fast_bf16;
@@ -77,11 +77,6 @@ pub fn applies(x: &Tensor, weight: &Tensor) -> bool {
         && height.min(width) >= LEAST_MAP
         && size[0] as usize * map.tiles() >= LEAST_TILES
         && has_wide_vectors()
-}
-
-/// Numbers `[N, H, W, C]` in this order in memory: as they are where x is channels-last.
-fn rows(x: &Tensor) -> Result<Tensor> {
-    Ok(x.f_permute([0, 2, 3, 1])?.f_contiguous()?)
 }
 
 /// The maps before and after, and how the pictures are cut into chunks.
