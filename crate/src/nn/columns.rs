@@ -10,7 +10,8 @@ use tch::{Device, Kind, Tensor};
 use super::custom_conv::{self, CustomConv};
 use super::memory::{rows, slice_of, slice_of_mut};
 use super::value::Value;
-use crate::device::has_fast_bf16;
+use super::winograd;
+use crate::device::{has_bf16_tiles, has_fast_bf16};
 use crate::error::{Error, Result};
 use crate::threads;
 
@@ -37,11 +38,12 @@ pub fn conv(x: &Tensor, weight: &Tensor, stride: i64) -> Result<Option<Tensor>> 
 fn applies(x: &Tensor, weight: &Tensor, stride: i64) -> bool {
     let [_, _, height, width] = x.size()[..] else { return false };
     let kernel = weight.size()[2];
-    // Of 1x1 kernels the library has another way but for maps that the stride leaves a rest of.
-    let is_odd = kernel == 1 && stride == 2 && (height % 2 == 1 || width % 2 == 1);
+    // Of 1x1 kernels the library has another way but in tiles, and for maps that the stride leaves a rest of.
+    let is_odd = height % 2 == 1 || width % 2 == 1;
+    let is_pointwise = kernel == 1 && stride == 2 && (is_odd || has_bf16_tiles());
     let gains = match x.kind() {
         Kind::Float => kernel == 3 && stride == 2 && [height, width] == [4, 4],
-        Kind::BFloat16 => has_fast_bf16() && (kernel > 1 && kernel % 2 == 1 || is_odd),
+        Kind::BFloat16 => has_fast_bf16() && (kernel > 1 && kernel % 2 == 1 || is_pointwise),
         _ => false,
     };
     gains && x.device() == Device::Cpu && weight.kind() == Kind::Float && x.numel() > 0
@@ -179,6 +181,10 @@ impl<const STRIDE: i64> CustomConv for Columns<STRIDE> {
             Ok(dy.f_conv_transpose2d(&weight, none, [STRIDE; 2], padding, more, 1, [1, 1])?)
         };
         let dweight = || -> Result<Tensor> {
+            let is_3x3 = STRIDE == 1 && kernel == 3;
+            if is_3x3 && let Some(gradient) = winograd::weight_gradient(x, weight, dy)? {
+                return Ok(gradient);
+            }
             let sum = match x.kind() {
                 Kind::Float => product::<f32>(x, dy, window)?,
                 _ => product::<i16>(x, dy, window)?,
@@ -250,6 +256,20 @@ mod tests {
             compare::<1>(of);
         }
         compare::<2>([3, 16, 24, 7, 9, 1]);
+        compare::<2>([3, 16, 24, 8, 8, 1]);
+    }
+
+    #[test]
+    fn in_bf16_many_tiles_of_a_small_kernel_are_left_to_winograd() {
+        tch::manual_seed(4);
+        let random = |shape: [i64; 4]| Tensor::randn(shape, (Kind::Float, Device::Cpu));
+        let [x, w, g] = [[70, 32, 8, 8], [16, 32, 3, 3], [70, 16, 8, 8]].map(random);
+        let coarse = [&x, &g].map(|t| t.to_kind(Kind::BFloat16));
+        let Some(expected) = winograd::weight_gradient(&coarse[0], &w, &coarse[1]).unwrap() else {
+            return assert!(!has_fast_bf16());
+        };
+        let [_, _, dw] = run::<1>(&x, &w, &g, Kind::BFloat16);
+        assert!(dw == expected);
     }
 
     /// A stem, whose rows are no whole blocks, and a layer, whose are; maps of which the last product has
@@ -285,7 +305,7 @@ mod tests {
         for (side, kernel) in [(4, kernel(3)), (9, kernel(3)), (16, kernel(7))] {
             assert_eq!(applies(&map(side, Kind::BFloat16), &kernel, 2), has_fast_bf16());
         }
-        assert!(!applies(&map(8, Kind::BFloat16), &kernel(1), 2));
+        assert_eq!(applies(&map(8, Kind::BFloat16), &kernel(1), 2), has_bf16_tiles());
         assert!(!applies(&map(7, Kind::BFloat16), &kernel(1), 1));
         assert_eq!(applies(&map(7, Kind::BFloat16), &kernel(1), 2), has_fast_bf16());
         assert!(!applies(&map(8, Kind::BFloat16), &kernel(2), 2));

@@ -7,6 +7,7 @@ use tch::{Kind, Tensor};
 
 use super::columns;
 use super::norm_pool;
+use super::pointwise;
 use super::small_map;
 use super::store::{Init, Scope, Synchronised};
 use super::winograd;
@@ -47,6 +48,9 @@ impl Conv {
             {
                 return Ok(y);
             }
+        }
+        if let Some(y) = pointwise::conv(x, &self.weight, self.stride)? {
+            return Ok(y);
         }
         if let Some(y) = columns::conv(x, &self.weight, self.stride)? {
             return Ok(y);

@@ -14,6 +14,7 @@ mod nearest;
 pub mod nnclr;
 mod norm_pool;
 pub mod nt_xent;
+mod pointwise;
 pub mod resnet;
 mod small_map;
 pub mod store;
