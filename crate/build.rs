@@ -48,7 +48,7 @@ fn compile_csrc() {
         .include("csrc/gloo_headers")
         .define("USE_C10D_GLOO", None)
         .files(
-            ["caching_allocator", "custom_conv", "fused_conv", "gradient", "norm_pool", "send"]
+            ["caching_allocator", "fused_conv", "gradient", "node", "send"]
                 .map(|name| format!("csrc/{name}.cpp")),
         )
         .files(

@@ -12,6 +12,7 @@ pub(crate) mod memory;
 pub mod memory_bank;
 mod nearest;
 pub mod nnclr;
+mod node;
 mod norm_pool;
 pub mod nt_xent;
 mod pointwise;

@@ -12,12 +12,12 @@
 
 mod loops;
 
-use std::ffi::c_char;
+use std::marker::PhantomData;
 
 use tch::{Device, Kind, Tensor};
 
-use super::callback::{Raw, borrowed, guarded, owned, taken};
 use super::memory::{rows, slice_of, slice_of_mut};
+use super::node::{self, Node};
 use super::value::{LANES, Value};
 use super::wide::has_wide_vectors;
 use crate::device::has_fast_bf16;
@@ -43,75 +43,34 @@ pub fn apply(
     [weight, bias]: [&Tensor; 2],
     [mean, deviation]: [&Tensor; 2],
 ) -> Result<Tensor> {
-    let callbacks = match x.kind() {
-        Kind::Float => Callbacks::of::<f32>(),
-        _ => Callbacks::of::<i16>(),
+    let apply = match x.kind() {
+        Kind::Float => node::apply::<NormPool<f32>>,
+        _ => node::apply::<NormPool<i16>>,
     };
-    let [x, weight, bias, mean, deviation] = [x, weight, bias, mean, deviation].map(borrowed);
-    // SAFETY: live tensors, the callbacks are static; C++ writes as `taken` asks.
-    unsafe {
-        taken(|message| nnclr_norm_pool(x, weight, bias, mean, deviation, callbacks, message))
+    apply(&[x, weight, bias, mean, deviation])
+}
+
+struct NormPool<T>(PhantomData<T>);
+
+impl<T: Value> Node for NormPool<T> {
+    fn forward(inputs: &[Tensor]) -> Result<(Tensor, Option<Tensor>)> {
+        let [x, weight, bias, mean, deviation] = inputs else { return Err(unexpected(inputs)) };
+        let [y, places] = forward::<T>(x, [weight, bias], [mean, deviation])?;
+        Ok((y, Some(places)))
+    }
+
+    fn backward(kept: &[Tensor], _wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
+        let [x, weight, _, mean, deviation, places, dy] = kept else {
+            return Err(unexpected(kept));
+        };
+        let gradients = backward::<T>(x, weight, [mean, deviation], [places, dy])?;
+        Ok(gradients.map(Some).into())
     }
 }
 
-/// A direction: of the inputs the results, or false and a message.
-type Callback = unsafe extern "C" fn(*const Raw, *mut Raw, *mut c_char) -> bool;
-
-#[repr(C)]
-struct Callbacks {
-    forward: Callback,
-    backward: Callback,
-}
-
-impl Callbacks {
-    fn of<T: Value>() -> &'static Self {
-        const { &Self { forward: on_forward::<T>, backward: on_backward::<T> } }
-    }
-}
-
-unsafe extern "C" {
-    fn nnclr_norm_pool(
-        x: Raw,
-        weight: Raw,
-        bias: Raw,
-        mean: Raw,
-        deviation: Raw,
-        callbacks: *const Callbacks,
-        message: *mut c_char,
-    ) -> Raw;
-}
-
-unsafe extern "C" fn on_forward<T: Value>(
-    inputs: *const Raw,
-    results: *mut Raw,
-    message: *mut c_char,
-) -> bool {
-    guarded(message, || {
-        // SAFETY: C++ gives five live tensors and places for two results.
-        unsafe {
-            let inputs = inputs.cast::<[Raw; 5]>().read().map(|raw| Tensor::clone_from_ptr(raw));
-            let made = forward::<T>(&inputs)?;
-            results.cast::<[Raw; 2]>().write(made.each_ref().map(owned));
-        }
-        Ok(())
-    })
-}
-
-unsafe extern "C" fn on_backward<T: Value>(
-    inputs: *const Raw,
-    gradients: *mut Raw,
-    message: *mut c_char,
-) -> bool {
-    guarded(message, || {
-        // SAFETY: C++ gives six live tensors and places for three gradients.
-        unsafe {
-            let inputs = inputs.cast::<[Raw; 6]>().read().map(|raw| Tensor::clone_from_ptr(raw));
-            // Autograd asks for gradients of gradients no more than training does.
-            let made = tch::no_grad(|| backward::<T>(&inputs))?;
-            gradients.cast::<[Raw; 3]>().write(made.each_ref().map(owned));
-        }
-        Ok(())
-    })
+fn unexpected(tensors: &[Tensor]) -> Error {
+    let expected = "x, weight, bias, mean, deviation, then places and dy";
+    Error::shape("norm and pool", format!("{} tensors", tensors.len()), expected)
 }
 
 fn map_of(x: &Tensor) -> Result<Map> {
@@ -131,7 +90,11 @@ fn empty(pictures: i64, map: Map, kind: Kind) -> Result<Tensor> {
 }
 
 /// The pooled values `[N, C, H', W']` and their places `[N, H', W', C]`.
-fn forward<T: Value>([x, weight, bias, mean, deviation]: &[Tensor; 5]) -> Result<[Tensor; 2]> {
+fn forward<T: Value>(
+    x: &Tensor,
+    [weight, bias]: [&Tensor; 2],
+    [mean, deviation]: [&Tensor; 2],
+) -> Result<[Tensor; 2]> {
     let (map, pictures) = (map_of(x)?, x.size()[0]);
     let pooled = map.pooled();
     let scale = weight.f_div(deviation)?;
@@ -149,7 +112,10 @@ fn forward<T: Value>([x, weight, bias, mean, deviation]: &[Tensor; 5]) -> Result
 
 /// The gradients of x, weight and bias.
 fn backward<T: Value>(
-    [x, weight, mean, deviation, places, dy]: &[Tensor; 6],
+    x: &Tensor,
+    weight: &Tensor,
+    [mean, deviation]: [&Tensor; 2],
+    [places, dy]: [&Tensor; 2],
 ) -> Result<[Tensor; 3]> {
     let (map, pictures) = (map_of(x)?, x.size()[0]);
     let (length, channels) = (map.pooled().len(), map.channels);

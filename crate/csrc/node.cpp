@@ -1,0 +1,96 @@
+// A node of autograd whose two directions are written in Rust (crate/src/nn/node.rs) and come as function
+// pointers; PyTorch's counterpart is torch.autograd.Function.
+
+#include <torch/csrc/autograd/custom_function.h>
+
+#include <stdexcept>
+#include <vector>
+
+#include "message.h"
+#include "owned.h"
+
+namespace {
+
+using at::Tensor;
+using nnclr::kMessage;
+using nnclr::take;
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+using Pointers = std::vector<const Tensor*>;
+
+// Each gives false and a message when it fails; what it writes are new Tensors that the caller owns.
+struct Callbacks {
+  // Of `count` inputs the result, and what the backward pass needs besides them or null.
+  bool (*forward)(const Tensor* const* inputs, int64_t count, Tensor** results, char* message);
+  // Of `count` tensors, those inputs and what was needed besides, then the result's gradient: the gradient of
+  // each input where it is `wanted`.
+  bool (*backward)(const Tensor* const* kept, int64_t count, const bool* wanted,
+                   Tensor** gradients, char* message);
+};
+
+Pointers pointers(at::TensorList tensors) {
+  Pointers all;
+  for (const Tensor& tensor : tensors) all.push_back(&tensor);
+  return all;
+}
+
+struct Node : torch::autograd::Function<Node> {
+  // A TensorList: the tensors of a vector would be none of the node's inputs.
+  static Tensor forward(AutogradContext* context, at::TensorList inputs,
+                        const Callbacks* callbacks) {
+    char message[kMessage] = "";
+    const Pointers given = pointers(inputs);
+    Tensor* results[2] = {};
+    const auto count = static_cast<int64_t>(given.size());
+    if (!callbacks->forward(given.data(), count, results, message)) {
+      throw std::runtime_error(message);
+    }
+    variable_list kept = inputs.vec();
+    if (results[1] != nullptr) kept.push_back(take(results[1]));
+    context->save_for_backward(std::move(kept));
+    context->saved_data["inputs"] = count;
+    context->saved_data["backward"] = reinterpret_cast<int64_t>(callbacks->backward);
+    return take(results[0]);
+  }
+
+  static variable_list backward(AutogradContext* context, variable_list dys) {
+    constexpr size_t kMost = 8;
+    const auto callback =
+        reinterpret_cast<decltype(Callbacks::backward)>(context->saved_data["backward"].toInt());
+    const auto inputs = static_cast<size_t>(context->saved_data["inputs"].toInt());
+    TORCH_CHECK(inputs <= kMost, "a node of ", inputs, " inputs, where ", kMost, " are the most");
+    const auto saved = context->get_saved_variables();
+    Pointers kept = pointers(saved);
+    kept.push_back(&dys[0]);
+    char message[kMessage] = "";
+    bool wanted[kMost] = {};
+    Tensor* gradients[kMost] = {};
+    for (size_t place = 0; place < inputs; ++place) {
+      wanted[place] = context->needs_input_grad(place);
+    }
+    const auto count = static_cast<int64_t>(kept.size());
+    if (!callback(kept.data(), count, wanted, gradients, message)) {
+      throw std::runtime_error(message);
+    }
+    // One more, for the callbacks.
+    variable_list taken(inputs + 1);
+    for (size_t place = 0; place < inputs; ++place) {
+      if (gradients[place] != nullptr) taken[place] = take(gradients[place]);
+    }
+    return taken;
+  }
+};
+
+}  // namespace
+
+// The result as a new Tensor, or null and a message.
+extern "C" Tensor* nnclr_node(const Tensor* const* inputs, int64_t count,
+                              const Callbacks* callbacks, char* message) {
+  Tensor* y = nullptr;
+  nnclr::guarded(message, [&] {
+    variable_list given;
+    for (int64_t place = 0; place < count; ++place) given.push_back(*inputs[place]);
+    y = new Tensor(Node::apply(at::TensorList(given), callbacks));
+  });
+  return y;
+}

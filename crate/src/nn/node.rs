@@ -1,0 +1,100 @@
+//! An operation of our own as one node of autograd: `csrc/node.cpp` calls back here.
+
+use std::ffi::c_char;
+
+use tch::Tensor;
+
+use super::callback::{Raw, borrowed, guarded, owned, taken};
+use crate::error::Result;
+
+/// Both directions of an operation on at most eight tensors.
+pub trait Node {
+    /// Of the inputs the result, and what the backward pass needs besides them.
+    fn forward(inputs: &[Tensor]) -> Result<(Tensor, Option<Tensor>)>;
+
+    /// Of the inputs, of what `forward` gave besides and of the result's gradient: the gradient of each input,
+    /// where it is wanted.
+    fn backward(kept: &[Tensor], wanted: &[bool]) -> Result<Vec<Option<Tensor>>>;
+}
+
+#[repr(C)]
+struct Callbacks {
+    forward: unsafe extern "C" fn(*const Raw, i64, *mut Raw, *mut c_char) -> bool,
+    backward: unsafe extern "C" fn(*const Raw, i64, *const bool, *mut Raw, *mut c_char) -> bool,
+}
+
+unsafe extern "C" {
+    fn nnclr_node(
+        inputs: *const Raw,
+        count: i64,
+        callbacks: *const Callbacks,
+        message: *mut c_char,
+    ) -> Raw;
+}
+
+/// `forward` now, `backward` when autograd comes to it.
+pub fn apply<N: Node>(inputs: &[&Tensor]) -> Result<Tensor> {
+    let callbacks: &'static Callbacks =
+        const { &Callbacks { forward: on_forward::<N>, backward: on_backward::<N> } };
+    let inputs: Vec<Raw> = inputs.iter().map(|tensor| borrowed(tensor)).collect();
+    // SAFETY: so many live tensors, the callbacks are static; C++ writes as `taken` asks.
+    unsafe { taken(|message| nnclr_node(inputs.as_ptr(), inputs.len() as i64, callbacks, message)) }
+}
+
+/// Handles of `count` tensors.
+///
+/// # Safety
+/// There are so many pointers to live tensors.
+unsafe fn tensors(pointers: *const Raw, count: i64) -> Vec<Tensor> {
+    // SAFETY: as the caller promises.
+    let pointers = unsafe { std::slice::from_raw_parts(pointers, count as usize) };
+    // SAFETY: the same.
+    pointers.iter().map(|&pointer| unsafe { Tensor::clone_from_ptr(pointer) }).collect()
+}
+
+unsafe extern "C" fn on_forward<N: Node>(
+    inputs: *const Raw,
+    count: i64,
+    results: *mut Raw,
+    message: *mut c_char,
+) -> bool {
+    guarded(message, || {
+        // SAFETY: C++ gives so many live tensors and places for two results.
+        unsafe {
+            let (result, besides) = N::forward(&tensors(inputs, count))?;
+            *results = owned(&result);
+            if let Some(besides) = besides {
+                *results.add(1) = owned(&besides);
+            }
+        }
+        Ok(())
+    })
+}
+
+unsafe extern "C" fn on_backward<N: Node>(
+    kept: *const Raw,
+    count: i64,
+    wanted: *const bool,
+    gradients: *mut Raw,
+    message: *mut c_char,
+) -> bool {
+    guarded(message, || {
+        // SAFETY: C++ gives so many live tensors, and for each input whether its gradient is wanted and a place
+        // for it, eight at least.
+        unsafe {
+            let kept = tensors(kept, count);
+            let wanted = std::slice::from_raw_parts(wanted, MOST);
+            // Autograd asks for gradients of gradients no more than training does.
+            let made = tch::no_grad(|| N::backward(&kept, wanted))?;
+            for (place, gradient) in made.iter().take(MOST).enumerate() {
+                if let Some(gradient) = gradient {
+                    *gradients.add(place) = owned(gradient);
+                }
+            }
+        }
+        Ok(())
+    })
+}
+
+/// Inputs of a node; `csrc/node.cpp` has the same.
+const MOST: usize = 8;
