@@ -7,6 +7,7 @@ use tch::{Kind, Tensor};
 
 use super::columns;
 use super::norm_pool;
+use super::norm_relu;
 use super::pointwise;
 use super::small_map;
 use super::store::{Init, Scope, Synchronised};
@@ -124,14 +125,40 @@ impl BatchNorm {
         views.iter().map(|x| self.forward_alone(x, train)).collect()
     }
 
-    /// The same, then ReLU and max-pool 3x3 of stride 2, padding 1.
+    /// The same, then the sum with the shortcut of each view, where there are any, and ReLU.
+    pub fn forward_relu(
+        &self,
+        views: &[Tensor],
+        shortcuts: Option<&[Tensor]>,
+        train: bool,
+    ) -> Result<Vec<Tensor>> {
+        let shortcut = |place: usize| shortcuts.and_then(|shortcuts| shortcuts.get(place));
+        if train && self.is_alone() && views.iter().all(norm_relu::applies) {
+            self.track(views.len())?;
+            let each = |(place, x): (usize, &Tensor)| {
+                let parameters = [&self.weight, &self.bias];
+                let [mean, deviation] = self.statistics(x)?;
+                norm_relu::apply(x, shortcut(place), parameters, [&mean, &deviation])
+            };
+            return views.iter().enumerate().map(each).collect();
+        }
+        let ys = self.forward(views, train)?.into_iter().enumerate();
+        ys.map(|(place, mut y)| {
+            if let Some(shortcut) = shortcut(place) {
+                y = y.f_add_(shortcut)?;
+            }
+            Ok(y.f_relu_()?)
+        })
+        .collect()
+    }
+
+    /// The same as `forward`, then ReLU and max-pool 3x3 of stride 2, padding 1.
     pub fn forward_pooled(&self, views: &[Tensor], train: bool) -> Result<Vec<Tensor>> {
-        let alone = train && self.synchronised.group().is_none();
-        if alone && views.iter().all(norm_pool::applies) {
+        if train && self.is_alone() && views.iter().all(norm_pool::applies) {
             self.track(views.len())?;
             return each(views, |x| self.pooled_alone(x));
         }
-        let ys = relu_(self.forward(views, train)?)?;
+        let ys = self.forward_relu(views, None, train)?;
         each(&ys, |y| Ok(y.f_max_pool2d([3, 3], [2, 2], [1, 1], [1, 1], false)?))
     }
 
@@ -159,13 +186,22 @@ impl BatchNorm {
         Err(Error::shape("batch norm in training", format!("{size:?}"), expected))
     }
 
-    fn pooled_alone(&self, x: &Tensor) -> Result<Tensor> {
+    fn is_alone(&self) -> bool {
+        self.synchronised.group().is_none()
+    }
+
+    /// x's mean and sqrt(var + epsilon), which also move the running ones.
+    fn statistics(&self, x: &Tensor) -> Result<[Tensor; 2]> {
         self.check(x)?;
-        let [mean, deviation] = tch::no_grad(|| -> Result<_> {
+        tch::no_grad(|| {
             let running = [Some(&self.running_mean), Some(&self.running_var)];
             let (mean, var) = x.f_batch_norm_update_stats(running[0], running[1], MOMENTUM)?;
             Ok([mean, var.f_add_scalar(EPSILON)?.f_sqrt()?])
-        })?;
+        })
+    }
+
+    fn pooled_alone(&self, x: &Tensor) -> Result<Tensor> {
+        let [mean, deviation] = self.statistics(x)?;
         norm_pool::apply(x, [&self.weight, &self.bias], [&mean, &deviation])
     }
 

@@ -8,7 +8,7 @@ use std::str::FromStr;
 
 use tch::Tensor;
 
-use super::layers::{BatchNorm, Conv, each, relu_};
+use super::layers::{BatchNorm, Conv, each};
 use super::store::Scope;
 use crate::error::{Error, Result};
 
@@ -112,19 +112,16 @@ impl Block {
     }
 
     fn forward(&self, views: &[Tensor], train: bool) -> Result<Vec<Tensor>> {
-        let mut ys: Vec<Tensor> = views.iter().map(Tensor::shallow_clone).collect();
-        for (i, (conv, norm)) in self.layers.iter().enumerate() {
-            ys = norm.forward(&each(&ys, |y| conv.forward(y))?, train)?;
-            if i + 1 < self.layers.len() {
-                ys = relu_(ys)?;
-            }
-        }
         let shortcuts = match &self.downsample {
             Some((conv, norm)) => norm.forward(&each(views, |x| conv.forward(x))?, train)?,
             None => views.iter().map(Tensor::shallow_clone).collect(),
         };
-        let sum = |(mut y, shortcut): (Tensor, &Tensor)| Ok(y.f_add_(shortcut)?.f_relu_()?);
-        ys.into_iter().zip(&shortcuts).map(sum).collect()
+        let mut ys: Vec<Tensor> = views.iter().map(Tensor::shallow_clone).collect();
+        for (place, (conv, norm)) in (1..).zip(&self.layers) {
+            let shortcuts = (place == self.layers.len()).then_some(shortcuts.as_slice());
+            ys = norm.forward_relu(&each(&ys, |y| conv.forward(y))?, shortcuts, train)?;
+        }
+        Ok(ys)
     }
 }
 
@@ -175,7 +172,7 @@ impl ResNet {
         let mut ys = each(views, |x| self.conv1.forward(x))?;
         ys = match self.pool {
             true => self.bn1.forward_pooled(&ys, train)?,
-            false => relu_(self.bn1.forward(&ys, train)?)?,
+            false => self.bn1.forward_relu(&ys, None, train)?,
         };
         for block in &self.blocks {
             ys = block.forward(&ys, train)?;

@@ -1,5 +1,6 @@
 //! The loops over one picture, channels innermost.
 
+use crate::nn::norm_gradient::{Norm, Spread};
 use crate::nn::value::{LANES, Lane, Value, ZERO, load, stored};
 use crate::nn::wide::wide;
 
@@ -32,13 +33,6 @@ impl Map {
     fn at(self, row: usize, column: usize) -> usize {
         (row * self.width + column) * self.channels
     }
-}
-
-/// y = scale x + shift, one of each a channel.
-#[derive(Debug, Clone, Copy)]
-pub struct Norm<'a> {
-    pub scale: &'a [f32],
-    pub shift: &'a [f32],
 }
 
 /// The pixels along one side of `length` that a window covers, with their places in it.
@@ -136,15 +130,6 @@ fn sum<T: Value>(x: &[T], map: Map, pooled: Pooled<'_, T>, mean: &[f32], sums: &
             }
         }
     }
-}
-
-/// dx = slope (g - offset - bend (x - mean)), one of each a channel.
-#[derive(Debug, Clone, Copy)]
-pub struct Spread<'a> {
-    pub mean: &'a [f32],
-    pub slope: &'a [f32],
-    pub offset: &'a [f32],
-    pub bend: &'a [f32],
 }
 
 #[inline(always)]

@@ -18,12 +18,13 @@ use tch::{Device, Kind, Tensor};
 
 use super::memory::{rows, slice_of, slice_of_mut};
 use super::node::{self, Node};
+use super::norm_gradient::{Norm, NormGradient, scale_and_shift};
 use super::value::{LANES, Value};
 use super::wide::has_wide_vectors;
 use crate::device::has_fast_bf16;
 use crate::error::{Error, Result};
 use crate::threads;
-use loops::{Map, Norm, Pooled, Spread, add_sums, from_pooled, to_pooled};
+use loops::{Map, Pooled, add_sums, from_pooled, to_pooled};
 
 /// Whether there are loops for this map `[N, C, H, W]`.
 pub fn applies(x: &Tensor) -> bool {
@@ -63,14 +64,12 @@ impl<T: Value> Node for NormPool<T> {
         let [x, weight, _, mean, deviation, places, dy] = kept else {
             return Err(unexpected(kept));
         };
-        let gradients = backward::<T>(x, weight, [mean, deviation], [places, dy])?;
-        Ok(gradients.map(Some).into())
+        Ok(backward::<T>(x, weight, [mean, deviation], places, dy)?.map(Some).into())
     }
 }
 
 fn unexpected(tensors: &[Tensor]) -> Error {
-    let expected = "x, weight, bias, mean, deviation, then places and dy";
-    Error::shape("norm and pool", format!("{} tensors", tensors.len()), expected)
+    Error::shape("norm and pool", format!("{} tensors", tensors.len()), "5 or 7")
 }
 
 fn map_of(x: &Tensor) -> Result<Map> {
@@ -97,8 +96,7 @@ fn forward<T: Value>(
 ) -> Result<[Tensor; 2]> {
     let (map, pictures) = (map_of(x)?, x.size()[0]);
     let pooled = map.pooled();
-    let scale = weight.f_div(deviation)?;
-    let shift = bias.f_sub(&mean.f_mul(&scale)?)?;
+    let [scale, shift] = scale_and_shift([weight, bias], [mean, deviation])?;
     let norm = Norm { scale: slice_of(&scale)?, shift: slice_of(&shift)? };
     let x = rows(x)?;
     let mut y = empty(pictures, pooled, T::STORED)?;
@@ -115,13 +113,13 @@ fn backward<T: Value>(
     x: &Tensor,
     weight: &Tensor,
     [mean, deviation]: [&Tensor; 2],
-    [places, dy]: [&Tensor; 2],
+    places: &Tensor,
+    dy: &Tensor,
 ) -> Result<[Tensor; 3]> {
     let (map, pictures) = (map_of(x)?, x.size()[0]);
     let (length, channels) = (map.pooled().len(), map.channels);
     let (x, dy) = (rows(x)?, rows(dy)?);
-    let (weight, deviation): (&[f32], &[f32]) = (slice_of(weight)?, slice_of(deviation)?);
-    let mean: &[f32] = slice_of(mean)?;
+    let centre: &[f32] = slice_of(mean)?;
     let of_pictures = || -> Result<_> {
         let pooled = (slice_of::<u8>(places)?.chunks_exact(length))
             .zip(slice_of::<T>(&dy)?.chunks_exact(length))
@@ -132,30 +130,15 @@ fn backward<T: Value>(
     // Each picture's by itself, so that the total does not depend on which thread was the first.
     let mut sums = vec![0.0; pictures as usize * 2 * channels];
     let each = of_pictures()?.zip(sums.chunks_exact_mut(2 * channels));
-    threads::each(each, |((x, pooled), sums)| add_sums(x, map, pooled, mean, sums))?;
-    let mut total = vec![0.0; 2 * channels];
-    for sums in sums.chunks_exact(2 * channels) {
-        for (total, sum) in total.iter_mut().zip(sums) {
-            *total += sum;
-        }
-    }
-    let (s, t) = total.split_at(channels);
-    let count = (x.numel() / channels) as f64;
-    let (mut slope, mut offset, mut bend, mut dweight) = (vec![], vec![], vec![], vec![]);
-    for (((weight, deviation), s), t) in weight.iter().zip(deviation).zip(s).zip(t) {
-        let deviation = f64::from(*deviation);
-        slope.push((f64::from(*weight) / deviation) as f32);
-        offset.push((s / count) as f32);
-        bend.push((t / (deviation * deviation * count)) as f32);
-        dweight.push((t / deviation) as f32);
-    }
-    let by = Spread { mean, slope: &slope, offset: &offset, bend: &bend };
+    threads::each(each, |((x, pooled), sums)| add_sums(x, map, pooled, centre, sums))?;
+    let count = x.numel() / channels;
+    let gradient = NormGradient::of(&sums, count, weight, [mean, deviation])?;
+    let by = gradient.spread();
     let mut dx = empty(pictures, map, T::STORED)?;
     let each = of_pictures()?.zip(slice_of_mut::<T>(&mut dx)?.chunks_exact_mut(map.len()));
     threads::each(each, |((x, pooled), dx)| from_pooled(x, map, pooled, by, dx))?;
-    let dbias: Vec<f32> = s.iter().map(|&s| s as f32).collect();
     let dx = dx.f_permute([0, 3, 1, 2])?;
-    Ok([dx, Tensor::f_from_slice(&dweight)?, Tensor::f_from_slice(&dbias)?])
+    Ok([dx, gradient.of_weight()?, gradient.of_bias()?])
 }
 
 #[cfg(test)]
