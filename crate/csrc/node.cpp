@@ -20,10 +20,12 @@ using Pointers = std::vector<const Tensor*>;
 
 // Each gives false and a message when it fails; what it writes are new Tensors that the caller owns.
 struct Callbacks {
+  // A bit for each input that the backward pass needs.
+  uint64_t needed;
   // Of `count` inputs the result, and what the backward pass needs besides them or null.
   bool (*forward)(const Tensor* const* inputs, int64_t count, Tensor** results, char* message);
-  // Of `count` tensors, those inputs and what was needed besides, then the result's gradient: the gradient of
-  // each input where it is `wanted`.
+  // Of `count` tensors, those inputs, undefined where not needed, what was needed besides, then the result's
+  // gradient: the gradient of each input where it is `wanted`.
   bool (*backward)(const Tensor* const* kept, int64_t count, const bool* wanted,
                    Tensor** gradients, char* message);
 };
@@ -33,6 +35,9 @@ Pointers pointers(at::TensorList tensors) {
   for (const Tensor& tensor : tensors) all.push_back(&tensor);
   return all;
 }
+
+// Inputs of a node at most; crate/src/nn/node.rs has the same and sees to it.
+constexpr size_t kMost = 8;
 
 struct Node : torch::autograd::Function<Node> {
   // A TensorList: the tensors of a vector would be none of the node's inputs.
@@ -45,7 +50,10 @@ struct Node : torch::autograd::Function<Node> {
     if (!callbacks->forward(given.data(), count, results, message)) {
       throw std::runtime_error(message);
     }
-    variable_list kept = inputs.vec();
+    variable_list kept;
+    for (int64_t place = 0; place < count; ++place) {
+      kept.push_back(callbacks->needed >> place & 1 ? inputs[place] : Tensor());
+    }
     if (results[1] != nullptr) kept.push_back(take(results[1]));
     context->save_for_backward(std::move(kept));
     context->saved_data["inputs"] = count;
@@ -54,11 +62,9 @@ struct Node : torch::autograd::Function<Node> {
   }
 
   static variable_list backward(AutogradContext* context, variable_list dys) {
-    constexpr size_t kMost = 8;
     const auto callback =
         reinterpret_cast<decltype(Callbacks::backward)>(context->saved_data["backward"].toInt());
     const auto inputs = static_cast<size_t>(context->saved_data["inputs"].toInt());
-    TORCH_CHECK(inputs <= kMost, "a node of ", inputs, " inputs, where ", kMost, " are the most");
     const auto saved = context->get_saved_variables();
     Pointers kept = pointers(saved);
     kept.push_back(&dys[0]);

@@ -25,8 +25,8 @@ pub fn has_fast_bf16() -> bool {
     false
 }
 
-/// Whether it multiplies tiles of bf16 (AMX), in which the library's own convolutions are the fastest, and
-/// whether the system lets programs use them.
+/// Whether it multiplies tiles of bf16 (AMX), which makes the library's products the fastest way to most
+/// convolutions, and whether the system saves them.
 pub fn has_bf16_tiles() -> bool {
     #[cfg(target_arch = "x86_64")]
     {

@@ -43,5 +43,5 @@ impl<C: CustomConv> Node for Conv<C> {
 }
 
 fn unexpected(tensors: &[Tensor]) -> Error {
-    Error::shape("convolution", format!("{} tensors", tensors.len()), "x, weight and dy")
+    Error::shape("convolution", format!("{} tensors", tensors.len()), "x and weight, then dy")
 }

@@ -6,6 +6,7 @@
 use tch::{Kind, Tensor};
 
 use super::columns;
+use super::norm_gradient::scale_and_shift;
 use super::norm_pool;
 use super::norm_relu;
 use super::pointwise;
@@ -132,7 +133,15 @@ impl BatchNorm {
         shortcuts: Option<&[Tensor]>,
         train: bool,
     ) -> Result<Vec<Tensor>> {
-        let shortcut = |place: usize| shortcuts.and_then(|shortcuts| shortcuts.get(place));
+        if let Some(shortcuts) = shortcuts.filter(|shortcuts| shortcuts.len() != views.len()) {
+            let got = format!("{} shortcuts", shortcuts.len());
+            return Err(Error::shape(
+                "block",
+                got,
+                format!("one for each of {} views", views.len()),
+            ));
+        }
+        let shortcut = |place: usize| shortcuts.map(|shortcuts| &shortcuts[place]);
         if train && self.is_alone() && views.iter().all(norm_relu::applies) {
             self.track(views.len())?;
             let each = |(place, x): (usize, &Tensor)| {
@@ -165,8 +174,8 @@ impl BatchNorm {
     /// What evaluation does, a channel: y = scale x + shift.
     pub(super) fn scale_and_shift(&self) -> Result<(Tensor, Tensor)> {
         let deviation = self.running_var.f_add_scalar(EPSILON)?.f_sqrt()?;
-        let scale = self.weight.f_div(&deviation)?;
-        let shift = self.bias.f_sub(&self.running_mean.f_mul(&scale)?)?;
+        let [scale, shift] =
+            scale_and_shift([&self.weight, &self.bias], [&self.running_mean, &deviation])?;
         Ok((scale, shift))
     }
 
@@ -186,8 +195,9 @@ impl BatchNorm {
         Err(Error::shape("batch norm in training", format!("{size:?}"), expected))
     }
 
+    /// Whether the statistics are the batch's own, and the parameters as nodes of our own take them.
     fn is_alone(&self) -> bool {
-        self.synchronised.group().is_none()
+        self.synchronised.group().is_none() && self.weight.kind() == Kind::Float
     }
 
     /// x's mean and sqrt(var + epsilon), which also move the running ones.

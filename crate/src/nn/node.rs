@@ -5,10 +5,13 @@ use std::ffi::c_char;
 use tch::Tensor;
 
 use super::callback::{Raw, borrowed, guarded, owned, taken};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// Both directions of an operation on at most eight tensors.
 pub trait Node {
+    /// A bit for each input that the backward pass needs; the others are not kept, and undefined there.
+    const NEEDED: u64 = u64::MAX;
+
     /// Of the inputs the result, and what the backward pass needs besides them.
     fn forward(inputs: &[Tensor]) -> Result<(Tensor, Option<Tensor>)>;
 
@@ -17,8 +20,12 @@ pub trait Node {
     fn backward(kept: &[Tensor], wanted: &[bool]) -> Result<Vec<Option<Tensor>>>;
 }
 
+/// Inputs of a node at most; `csrc/node.cpp` has the same.
+const MOST: usize = 8;
+
 #[repr(C)]
 struct Callbacks {
+    needed: u64,
     forward: unsafe extern "C" fn(*const Raw, i64, *mut Raw, *mut c_char) -> bool,
     backward: unsafe extern "C" fn(*const Raw, i64, *const bool, *mut Raw, *mut c_char) -> bool,
 }
@@ -34,8 +41,13 @@ unsafe extern "C" {
 
 /// `forward` now, `backward` when autograd comes to it.
 pub fn apply<N: Node>(inputs: &[&Tensor]) -> Result<Tensor> {
-    let callbacks: &'static Callbacks =
-        const { &Callbacks { forward: on_forward::<N>, backward: on_backward::<N> } };
+    let callbacks: &'static Callbacks = const {
+        &Callbacks { needed: N::NEEDED, forward: on_forward::<N>, backward: on_backward::<N> }
+    };
+    if inputs.len() > MOST {
+        let expected = format!("at most {MOST}");
+        return Err(Error::shape("operation", format!("{} tensors", inputs.len()), expected));
+    }
     let inputs: Vec<Raw> = inputs.iter().map(|tensor| borrowed(tensor)).collect();
     // SAFETY: so many live tensors, the callbacks are static; C++ writes as `taken` asks.
     unsafe { taken(|message| nnclr_node(inputs.as_ptr(), inputs.len() as i64, callbacks, message)) }
@@ -87,7 +99,7 @@ unsafe extern "C" fn on_backward<N: Node>(
             // Autograd asks for gradients of gradients no more than training does.
             let made = tch::no_grad(|| N::backward(&kept, wanted))?;
             for (place, gradient) in made.iter().take(MOST).enumerate() {
-                if let Some(gradient) = gradient {
+                if let Some(gradient) = gradient.as_ref().filter(|_| wanted[place]) {
                     *gradients.add(place) = owned(gradient);
                 }
             }
@@ -95,6 +107,3 @@ unsafe extern "C" fn on_backward<N: Node>(
         Ok(())
     })
 }
-
-/// Inputs of a node; `csrc/node.cpp` has the same.
-const MOST: usize = 8;

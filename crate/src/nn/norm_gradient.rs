@@ -6,6 +6,7 @@
 use tch::Tensor;
 
 use super::memory::slice_of;
+use super::value::{LANES, Lane, load};
 use crate::error::Result;
 
 /// y = scale x + shift, one of each a channel.
@@ -22,6 +23,20 @@ pub struct Spread<'a> {
     pub slope: &'a [f32],
     pub offset: &'a [f32],
     pub bend: &'a [f32],
+}
+
+impl Spread<'_> {
+    /// dx of x and g, from channel c on.
+    #[inline(always)]
+    pub fn lane(self, mut x: Lane, gradient: &Lane, c: usize) -> Lane {
+        let (mean, slope) = (load(self.mean, c), load(self.slope, c));
+        let (offset, bend) = (load(self.offset, c), load(self.bend, c));
+        for k in 0..LANES {
+            let centred = x[k] - mean[k];
+            x[k] = (gradient[k] - offset[k] - bend[k] * centred) * slope[k];
+        }
+        x
+    }
 }
 
 /// Scale and shift as tensors, of weight and bias and of x's mean and sqrt(var + epsilon).

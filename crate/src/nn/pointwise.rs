@@ -22,7 +22,10 @@ pub fn conv(x: &Tensor, weight: &Tensor, stride: i64) -> Result<Option<Tensor>> 
 }
 
 fn gains(x: &Tensor, weight: &Tensor) -> bool {
-    x.kind() == Kind::BFloat16
+    let size = x.size();
+    size.len() == 4
+        && size[1] == weight.size()[1]
+        && x.kind() == Kind::BFloat16
         && has_bf16_tiles()
         && x.device() == Device::Cpu
         && weight.kind() == Kind::Float

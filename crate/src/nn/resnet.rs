@@ -112,16 +112,22 @@ impl Block {
     }
 
     fn forward(&self, views: &[Tensor], train: bool) -> Result<Vec<Tensor>> {
-        let shortcuts = match &self.downsample {
-            Some((conv, norm)) => norm.forward(&each(views, |x| conv.forward(x))?, train)?,
-            None => views.iter().map(Tensor::shallow_clone).collect(),
-        };
         let mut ys: Vec<Tensor> = views.iter().map(Tensor::shallow_clone).collect();
         for (place, (conv, norm)) in (1..).zip(&self.layers) {
-            let shortcuts = (place == self.layers.len()).then_some(shortcuts.as_slice());
-            ys = norm.forward_relu(&each(&ys, |y| conv.forward(y))?, shortcuts, train)?;
+            ys = each(&ys, |y| conv.forward(y))?;
+            // Made when it is needed: another map to hold until then.
+            let is_last = place == self.layers.len();
+            let shortcuts = is_last.then(|| self.shortcuts(views, train)).transpose()?;
+            ys = norm.forward_relu(&ys, shortcuts.as_deref(), train)?;
         }
         Ok(ys)
+    }
+
+    fn shortcuts(&self, views: &[Tensor], train: bool) -> Result<Vec<Tensor>> {
+        match &self.downsample {
+            Some((conv, norm)) => norm.forward(&each(views, |x| conv.forward(x))?, train),
+            None => Ok(views.iter().map(Tensor::shallow_clone).collect()),
+        }
     }
 }
 

@@ -31,7 +31,7 @@ const SHARE: usize = 1 << 15;
 /// In such blocks the library packs the factor on the right of a product.
 const BLOCK: usize = 16;
 
-/// Pixels of a map up to which the library's convolutions of stride 2 are slower than products.
+/// Pixels of a map up to which the library's 3x3 convolutions of stride 2 are slower than products.
 const MOST_OF_MAP: i64 = 16 * 16;
 
 /// Kernel `[O, C, K, K]` in f32, padding K / 2, on `x [N, C, H, W]`, whose dtype is the result's; None where
@@ -45,7 +45,7 @@ pub fn conv(x: &Tensor, weight: &Tensor, stride: i64) -> Result<Option<Tensor>> 
 }
 
 fn applies(x: &Tensor, weight: &Tensor, stride: i64) -> bool {
-    let [_, _, height, width] = x.size()[..] else { return false };
+    let [_, channels, height, width] = x.size()[..] else { return false };
     let kernel = weight.size()[2];
     // Of 1x1 kernels the library has another way but in tiles, and for maps that the stride leaves a rest of.
     let is_odd = height % 2 == 1 || width % 2 == 1;
@@ -55,7 +55,11 @@ fn applies(x: &Tensor, weight: &Tensor, stride: i64) -> bool {
         Kind::BFloat16 => has_fast_bf16() && (kernel > 1 && kernel % 2 == 1 || is_pointwise),
         _ => false,
     };
-    gains && x.device() == Device::Cpu && weight.kind() == Kind::Float && x.numel() > 0
+    gains
+        && channels == weight.size()[1]
+        && x.device() == Device::Cpu
+        && weight.kind() == Kind::Float
+        && x.numel() > 0
 }
 
 /// Whether values and the gradient of the input are better as products too: on a processor with tiles, where
@@ -99,14 +103,14 @@ fn unfold<T: Value>(
     Ok(columns.f_narrow(0, 0, rows as i64)?)
 }
 
-/// `dy' columns`, some lines of the result at a time, added up in f32: `[O, K K C]`.
-fn product<T: Value>(x: &Tensor, dy: &Tensor, window: Window) -> Result<Tensor> {
+/// `dy' columns`, so many lines of the result at a time, added up in f32: `[O, K K C]`.
+fn product<T: Value>(x: &Tensor, dy: &Tensor, window: Window, together: usize) -> Result<Tensor> {
     let (x, dy) = (rows(x)?, rows(dy)?);
     let pixels = slice_of::<T>(&x)?;
     let (high, wide) = (window.places(window.height), window.places(window.width));
     let (outputs, lines) = (dy.size()[3], pixels.len() / window.picture() * high);
     let dy = dy.f_view([lines as i64, wide as i64, outputs])?;
-    let together = together(window).min(lines);
+    let together = together.min(lines);
     let mut columns = memory::<T>(window, together)?;
     // A stem's rows, 27 or 147 numbers, are no whole blocks.
     let is_even = window.row().is_multiple_of(BLOCK);
@@ -128,11 +132,16 @@ fn product<T: Value>(x: &Tensor, dy: &Tensor, window: Window) -> Result<Tensor> 
 /// `[O, K K C]` in the dtype of a product.
 fn matrix<T: Value>(weight: &Tensor, window: Window) -> Result<Tensor> {
     let taps = weight.f_to_kind(T::STORED)?.f_permute([0, 2, 3, 1])?;
-    Ok(taps.f_reshape([-1, window.row() as i64])?)
+    Ok(taps.f_reshape([weight.size()[0], window.row() as i64])?)
 }
 
-/// `columns W'`: the values `[N, O, H', W']`.
-fn values<T: Value>(x: &Tensor, weight: &Tensor, window: Window) -> Result<Tensor> {
+/// `columns W'`, so many lines at a time: the values `[N, O, H', W']`.
+fn values<T: Value>(
+    x: &Tensor,
+    weight: &Tensor,
+    window: Window,
+    together: usize,
+) -> Result<Tensor> {
     let (pictures, x) = (x.size()[0], rows(x)?);
     let pixels = slice_of::<T>(&x)?;
     let (high, wide) = (window.places(window.height), window.places(window.width));
@@ -140,7 +149,7 @@ fn values<T: Value>(x: &Tensor, weight: &Tensor, window: Window) -> Result<Tenso
     let shape = [pictures, high as i64, wide as i64, weight.size()[0]];
     let y = Tensor::f_empty(shape, (T::STORED, Device::Cpu))?;
     let of_lines = y.f_view([lines as i64, wide as i64, shape[3]])?;
-    let together = together(window).min(lines);
+    let together = together.min(lines);
     let mut columns = memory::<T>(window, together)?;
     for from in (0..lines).step_by(together) {
         let count = together.min(lines - from);
@@ -151,8 +160,14 @@ fn values<T: Value>(x: &Tensor, weight: &Tensor, window: Window) -> Result<Tenso
     Ok(y.f_permute([0, 3, 1, 2])?)
 }
 
-/// `dy W`, folded: the gradient of the input `[N, C, H, W]`, some pictures at a time.
-fn input_gradient<T: Value>(weight: &Tensor, dy: &Tensor, window: Window) -> Result<Tensor> {
+/// `dy W`, folded: the gradient of the input `[N, C, H, W]`, as many pictures at a time as
+/// have so many lines.
+fn input_gradient<T: Value>(
+    weight: &Tensor,
+    dy: &Tensor,
+    window: Window,
+    together: usize,
+) -> Result<Tensor> {
     let (dy, matrix) = (rows(dy)?, matrix::<T>(weight, window)?);
     let [pictures, high, wide, outputs] = dy.size()[..] else {
         return Err(Error::shape("convolution", format!("{:?}", dy.size()), "[N, C, H, W]"));
@@ -160,7 +175,7 @@ fn input_gradient<T: Value>(weight: &Tensor, dy: &Tensor, window: Window) -> Res
     let dy = dy.f_view([pictures, high * wide, outputs])?;
     let shape = [pictures, window.height as i64, window.width as i64, window.channels as i64];
     let mut dx = Tensor::f_empty(shape, (T::STORED, Device::Cpu))?;
-    let together = (together(window) / high as usize).clamp(1, pictures as usize);
+    let together = (together / high as usize).clamp(1, pictures as usize);
     let columns = memory::<T>(window, together * high as usize)?;
     let chunks = slice_of_mut::<T>(&mut dx)?.chunks_mut(together * window.picture());
     for (from, chunk) in (0..).step_by(together).zip(chunks) {
@@ -179,7 +194,8 @@ struct Columns<const STRIDE: i64>;
 impl<const STRIDE: i64> CustomConv for Columns<STRIDE> {
     fn forward(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
         if multiplies(x, weight, STRIDE) {
-            return values::<i16>(x, weight, Window::of(x, weight, STRIDE)?);
+            let window = Window::of(x, weight, STRIDE)?;
+            return values::<i16>(x, weight, window, together(window));
         }
         let padding = weight.size()[2] / 2;
         let weight = weight.f_to_kind(x.kind())?;
@@ -196,7 +212,7 @@ impl<const STRIDE: i64> CustomConv for Columns<STRIDE> {
         let kernel = weight.size()[2];
         let dx = || -> Result<Tensor> {
             if multiplies(x, weight, STRIDE) {
-                return input_gradient::<i16>(weight, dy, window);
+                return input_gradient::<i16>(weight, dy, window, together(window));
             }
             // The transposed convolution is the gradient. Where the last place is not centred on the last row,
             // it would have so many rows less.
@@ -212,8 +228,8 @@ impl<const STRIDE: i64> CustomConv for Columns<STRIDE> {
                 return Ok(gradient);
             }
             let sum = match x.kind() {
-                Kind::Float => product::<f32>(x, dy, window)?,
-                _ => product::<i16>(x, dy, window)?,
+                Kind::Float => product::<f32>(x, dy, window, together(window))?,
+                _ => product::<i16>(x, dy, window, together(window))?,
             };
             let shape = [weight.size()[0], kernel, kernel, window.channels as i64];
             Ok(sum.f_view(shape)?.f_permute([0, 3, 1, 2])?)

@@ -137,15 +137,9 @@ fn spread<T: Value>(x: &[T], map: Map, pooled: Pooled<'_, T>, by: Spread<'_>, dx
     for row in 0..map.height {
         for column in 0..map.width {
             for c in (0..map.channels).step_by(LANES) {
-                let (mean, slope) = (load(by.mean, c), load(by.slope, c));
-                let (offset, bend) = (load(by.offset, c), load(by.bend, c));
                 let gradient = pooled.gradient(map, row, column, c);
                 let at = map.at(row, column) + c;
-                let mut lane = load(x, at);
-                for k in 0..LANES {
-                    let centred = lane[k] - mean[k];
-                    lane[k] = (gradient[k] - offset[k] - bend[k] * centred) * slope[k];
-                }
+                let lane = by.lane(load(x, at), &gradient, c);
                 dx[at..at + LANES].copy_from_slice(&stored(&lane));
             }
         }

@@ -6,9 +6,7 @@
 //! byte: where in its window it was. The norm is computed where the pool looks, in f32.
 //!
 //! Forward, with r = 1 / sqrt(var + epsilon): y = max over the window of max(0, w r (x - mean) + b).
-//! Backward, with g the gradient of what is normalised, which is that of y where y came from and else 0,
-//! and s = sum g, t = sum g (x - mean) over N values: db = s, dw = r t,
-//! dx = w r (g - s / N - (x - mean) r^2 t / N).
+//! Backward: the gradients of `norm_gradient`, with g that of y where y came from and else 0.
 
 mod loops;
 
@@ -54,6 +52,9 @@ pub fn apply(
 struct NormPool<T>(PhantomData<T>);
 
 impl<T: Value> Node for NormPool<T> {
+    // All but the bias.
+    const NEEDED: u64 = 0b1_1011;
+
     fn forward(inputs: &[Tensor]) -> Result<(Tensor, Option<Tensor>)> {
         let [x, weight, bias, mean, deviation] = inputs else { return Err(unexpected(inputs)) };
         let [y, places] = forward::<T>(x, [weight, bias], [mean, deviation])?;

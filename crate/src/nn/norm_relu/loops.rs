@@ -142,19 +142,13 @@ fn spread<T: Value>(x: &[T], dy: &[T], relu: Option<Norm<'_>>, by: Spread<'_>, d
     let channels = by.mean.len();
     for first in (0..x.len()).step_by(channels) {
         for c in (0..channels).step_by(LANES) {
-            let (mean, slope) = (load(by.mean, c), load(by.slope, c));
-            let (offset, bend) = (load(by.offset, c), load(by.bend, c));
             let at = first + c;
             let mut gradient = load(dy, at);
             if let Some(norm) = relu {
                 let value = normalised(x, at, &load(norm.scale, c), &load(norm.shift, c));
                 gradient = passed(&value, gradient);
             }
-            let mut lane = load(x, at);
-            for k in 0..LANES {
-                let centred = lane[k] - mean[k];
-                lane[k] = (gradient[k] - offset[k] - bend[k] * centred) * slope[k];
-            }
+            let lane = by.lane(load(x, at), &gradient, c);
             dx[at..at + LANES].copy_from_slice(&stored(&lane));
         }
     }
@@ -171,7 +165,7 @@ wide!(
         sum(x, dy, mean, relu, sums)
 );
 wide!(
-    /// The gradient of x, of that of y = max(0, scale x + shift), or of the sum itself without a norm.
+    /// The gradient of x; `dy` is that of y = max(0, scale x + shift), or without `relu` that of the sum.
     fn gradient_of_input(x: &[T], dy: &[T], relu: Option<Norm<'_>>, by: Spread<'_>, dx: &mut [T]) =
         spread(x, dy, relu, by, dx)
 );

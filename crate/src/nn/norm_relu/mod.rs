@@ -55,6 +55,9 @@ pub fn apply(
 struct NormRelu;
 
 impl Node for NormRelu {
+    // All but the shortcut.
+    const NEEDED: u64 = 0b1_1111;
+
     fn forward(inputs: &[Tensor]) -> Result<(Tensor, Option<Tensor>)> {
         let [x, weight, bias, mean, deviation, shortcut @ ..] = inputs else {
             return Err(unexpected(inputs));
@@ -98,6 +101,9 @@ fn forward<T: Value>(
     let [scale, shift] = scale_and_shift(parameters, statistics)?;
     let norm = Norm { scale: slice_of(&scale)?, shift: slice_of(&shift)? };
     let share = share(norm.scale.len());
+    if let Some(other) = shortcut.map(Tensor::size).filter(|size| *size != x.size()) {
+        return Err(Error::shape("shortcut", format!("{other:?}"), format!("{:?}", x.size())));
+    }
     let (x, shortcut) = (rows(x)?, shortcut.map(rows).transpose()?);
     let shortcut = shortcut.as_ref().map(slice_of::<T>).transpose()?;
     let mut y = empty_like(&x)?;

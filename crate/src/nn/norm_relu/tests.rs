@@ -24,6 +24,15 @@ fn inputs(shape: [i64; 4]) -> [Tensor; 5] {
     [map(randn(&shape) * 4.0 + 16.0), weight, bias, map(randn(&shape)), map(randn(&shape))]
 }
 
+/// 1 where rounding in f32 can't change the sign of what ReLU gets, else 0.
+fn is_clear([x, weight, bias, shortcut, _]: &[Tensor; 5], has_shortcut: bool) -> Tensor {
+    let wide = |t: &Tensor| t.to_kind(Kind::Double);
+    let (weight, bias, none) = (wide(weight), wide(bias), None::<&Tensor>);
+    let y = wide(x).batch_norm(Some(&weight), Some(&bias), none, none, true, 0.1, EPSILON, true);
+    let y = if has_shortcut { y + wide(shortcut) } else { y };
+    y.abs().gt(1e-4).to_kind(Kind::Float)
+}
+
 /// y and the gradients of x, weight, bias and shortcut; in f64 by the library.
 fn run(inputs: &[Tensor; 5], has_shortcut: bool, kind: Kind) -> Vec<Tensor> {
     let parameters = if kind == Kind::Double { kind } else { Kind::Float };
@@ -59,7 +68,8 @@ fn it_equals_the_layers_and_their_gradients() {
     // Fewer pixels than are taken at a time, some more, several shares, one map of which is no whole number.
     for shape in [[3, 16, 1, 1], [4, 32, 5, 7], [9, 64, 17, 13], [5, 2048, 7, 7]] {
         for has_shortcut in [false, true] {
-            let inputs = inputs(shape);
+            let mut inputs = inputs(shape);
+            inputs[4] *= is_clear(&inputs, has_shortcut);
             let fast = run(&inputs, has_shortcut, Kind::BFloat16);
             let plain = run(&inputs, has_shortcut, Kind::Double);
             let names = ["y", "dx", "dw", "db", "of the shortcut"];
@@ -105,6 +115,20 @@ fn what_is_no_number_stays_none() {
 }
 
 #[test]
+fn a_shortcut_of_another_shape_is_an_error() {
+    let [x, weight, bias, shortcut, _] = inputs([2, 16, 8, 4]);
+    let [x, shortcut] = [x, shortcut.transpose(2, 3)].map(|t| t.to_kind(Kind::BFloat16));
+    let ones = Tensor::ones([16], (Kind::Float, Device::Cpu));
+    let made = apply(&x, Some(&shortcut), [&weight, &bias], [&ones, &ones]);
+    assert!(made.unwrap_err().to_string().contains("[2, 16, 4, 8]"));
+    let mut store = Store::new(Device::Cpu, Kind::Float, 1);
+    let norm = BatchNorm::new(store.root(), 16).unwrap();
+    let views = [x.shallow_clone(), x];
+    let made = norm.forward_relu(&views, Some(&views[..1]), true);
+    assert_eq!(made.unwrap_err().code(), "SHAPE");
+}
+
+#[test]
 fn other_maps_are_left_to_the_library() {
     let map = |shape: [i64; 4], kind| Tensor::zeros(shape, (kind, Device::Cpu));
     assert_eq!(applies(&map([2, 16, 4, 4], Kind::BFloat16)), has_fast_bf16() && has_wide_vectors());
@@ -114,7 +138,8 @@ fn other_maps_are_left_to_the_library() {
     assert!(!applies(&Tensor::zeros([2, 16], (Kind::BFloat16, Device::Cpu))));
 }
 
-/// Two batches, each normalised by itself, whose statistics are taken over.
+/// Two batches, each normalised by itself, whose statistics are taken over: values, gradients of the parameters
+/// and statistics of a layer in bf16 against f64.
 #[test]
 fn a_layer_does_the_same_as_without() {
     tch::manual_seed(7);
@@ -130,22 +155,51 @@ fn a_layer_does_the_same_as_without() {
         off <= tolerance * b.abs().max().double_value(&[])
     };
     for train in [true, false] {
-        let ((store, norm), (wide_store, wide_norm)) = (layer(Kind::Float), layer(Kind::Double));
         for has_shortcut in [true, false] {
-            let forward = |norm: &BatchNorm, kind| {
+            let ((store, norm), (wide_store, wide_norm)) =
+                (layer(Kind::Float), layer(Kind::Double));
+            let run = |norm: &BatchNorm, kind| {
                 let shortcuts = of(3, kind);
                 let shortcuts = has_shortcut.then_some(shortcuts.as_slice());
-                norm.forward_relu(&of(0, kind), shortcuts, train).unwrap()
+                let ys = norm.forward_relu(&of(0, kind), shortcuts, train).unwrap();
+                let dys = of(4, kind);
+                let sum = |(y, dy): (&Tensor, &Tensor)| (y * dy).sum(Kind::Double);
+                ys.iter().zip(&dys).map(sum).sum::<Tensor>().backward();
+                ys
             };
-            let ys = forward(&norm, Kind::BFloat16);
-            let wide_ys = forward(&wide_norm, Kind::Double);
+            let (ys, wide_ys) = (run(&norm, Kind::BFloat16), run(&wide_norm, Kind::Double));
             assert!(ys.iter().all(|y| y.kind() == Kind::BFloat16));
             assert!(ys.iter().zip(&wide_ys).all(|(y, wide)| close(y, wide, 1e-2)), "{train}");
+            for (entry, wide) in store.entries().iter().zip(wide_store.entries()) {
+                let name = &entry.name;
+                assert!(close(&entry.tensor, &wide.tensor, 1e-5), "{train} {name}");
+                if entry.trainable {
+                    let close = close(&entry.tensor.grad(), &wide.tensor.grad(), 3e-2);
+                    assert!(close, "{train} {name}'s gradient");
+                }
+            }
+            if train && has_shortcut && applies(&ys[0]) {
+                // Rounded once, where the layers round three times.
+                let [x, shortcut] =
+                    [0, 3].map(|place| of(place, Kind::BFloat16)[0].shallow_clone());
+                let (_store, norm) = layer(Kind::Float);
+                let apart = norm.forward(&[x], true).unwrap()[0].shallow_clone() + shortcut;
+                assert!(ys[0] != apart.relu());
+            }
         }
-        for (entry, wide) in store.entries().iter().zip(wide_store.entries()) {
-            assert!(close(&entry.tensor, &wide.tensor, 1e-5), "{train} {}", entry.name);
-        }
+        let (_store, norm) = layer(Kind::Float);
         let one = Tensor::zeros([1, 16, 1, 1], (Kind::BFloat16, Device::Cpu));
         assert!(!train || norm.forward_relu(&[one], None, train).unwrap_err().code() == "SHAPE");
+    }
+}
+
+/// As a network that was converted has them.
+#[test]
+fn parameters_in_bf16_are_left_to_the_library() {
+    let mut store = Store::new(Device::Cpu, Kind::BFloat16, 1);
+    let norm = BatchNorm::new(store.root(), 16).unwrap();
+    let x = inputs([2, 16, 8, 8])[0].to_kind(Kind::BFloat16);
+    for made in [norm.forward_relu(&[x.copy()], None, true), norm.forward_pooled(&[x], true)] {
+        assert_eq!(made.unwrap()[0].kind(), Kind::BFloat16);
     }
 }

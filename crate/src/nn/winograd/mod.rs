@@ -17,7 +17,7 @@ use super::memory::{rows, slice_of, slice_of_mut};
 use super::value::{LANES, Value};
 use super::wide::has_wide_vectors;
 use crate::device::{has_bf16_tiles, has_fast_bf16};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::threads;
 use transform::{
     Finish, Map, POINTS, Place, Points, gradient_to_points, input_to_points, points_to_gradient,
@@ -255,11 +255,14 @@ impl<T: Value> CustomConv for Winograd<T> {
         wants: [bool; 2],
     ) -> Result<[Option<Tensor>; 2]> {
         let plan = Plan::<T>::new(x, weight);
-        let (x, dy, points) = (rows(x)?, rows(dy)?, kernel_points::<T>(weight)?);
-        let kernel = points.f_to_kind(T::STORED)?;
+        let (x, dy, size) = (rows(x)?, rows(dy)?, weight.size());
+        let kernel = || Ok::<_, Error>(kernel_points::<T>(weight)?.f_to_kind(T::STORED)?);
+        let kernel = wants[0].then(kernel).transpose()?;
         let mut dx = wants[0].then(|| plan.values(plan.inputs)).transpose()?;
         // Summed over the chunks in f32.
-        let mut du = wants[1].then(|| points.f_zeros_like()).transpose()?;
+        let shape = [POINTS as i64, size[0], size[1]];
+        let zeros = || Tensor::f_zeros(shape, (Kind::Float, Device::Cpu));
+        let mut du = wants[1].then(zeros).transpose()?;
         let (values, gradients) = (slice_of::<T>(&x)?, slice_of::<T>(&dy)?);
         let all_dm = plan.points(plan.chunk, plan.outputs)?;
         let all_v = plan.points(plan.chunk, plan.inputs)?;
@@ -275,9 +278,9 @@ impl<T: Value> CustomConv for Winograd<T> {
                     _ => du.f_add_(&transposed.f_bmm(&v)?)?,
                 };
             }
-            if let Some(dx) = &mut dx {
+            if let (Some(dx), Some(kernel)) = (&mut dx, &kernel) {
                 // Of the same shape as V, which is done with.
-                let dv = dm.f_bmm_out(&v, &kernel)?;
+                let dv = dm.f_bmm_out(&v, kernel)?;
                 let target = slice_of_mut::<T>(dx)?;
                 restore(&dv, plan.inputs, target, chunk, |points, place, map, picture, _| {
                     points_to_gradient(points, place, map, picture);
