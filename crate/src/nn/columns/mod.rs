@@ -63,7 +63,7 @@ fn applies(x: &Tensor, weight: &Tensor, stride: i64) -> bool {
 }
 
 /// Whether values and the gradient of the input are better as products too: on a processor with tiles, where
-/// the library's convolutions of small maps leave most of a tile empty.
+/// the library's convolutions of small maps are slower than its products (docs/log.md).
 fn multiplies(x: &Tensor, weight: &Tensor, stride: i64) -> bool {
     let [_, _, height, width] = x.size()[..] else { return false };
     let is_small = weight.size()[2] == 3 && stride == 2 && height * width <= MOST_OF_MAP;

@@ -179,7 +179,7 @@ fn a_layer_does_the_same_as_without() {
                 }
             }
             if train && has_shortcut && applies(&ys[0]) {
-                // Rounded once, where the layers round three times.
+                // Rounded once, where the layers round twice.
                 let [x, shortcut] =
                     [0, 3].map(|place| of(place, Kind::BFloat16)[0].shallow_clone());
                 let (_store, norm) = layer(Kind::Float);
