@@ -17,38 +17,6 @@ unsafe extern "C" {
 /// The folder with `libtorch_cuda`, when the user names one.
 pub const CUDA_FOLDER: &str = "NNCLR_CUDA";
 
-/// Whether the processor multiplies bf16 in hardware, which is what makes bf16 faster than f32.
-pub fn has_fast_bf16() -> bool {
-    #[cfg(target_arch = "x86_64")]
-    return std::arch::is_x86_feature_detected!("avx512bf16");
-    #[cfg(not(target_arch = "x86_64"))]
-    false
-}
-
-/// Whether it multiplies tiles of bf16 (AMX), which makes the library's products the fastest way to most
-/// convolutions, and whether the system saves them.
-pub fn has_bf16_tiles() -> bool {
-    #[cfg(target_arch = "x86_64")]
-    {
-        static HAS: OnceLock<bool> = OnceLock::new();
-        *HAS.get_or_init(|| {
-            use std::arch::x86_64::{__cpuid, __cpuid_count, _xgetbv};
-            /// Bits of CPUID (OSXSAVE; AMX-BF16 and AMX-TILE) and of XCR0 (XTILECFG and XTILEDATA).
-            const HAS_XGETBV: u32 = 1 << 27;
-            const HAS_TILES: u32 = 1 << 22 | 1 << 24;
-            const SAVES_TILES: u64 = 1 << 17 | 1 << 18;
-            let has = |bits: u32, wanted: u32| bits & wanted == wanted;
-            has_fast_bf16()
-                && has(__cpuid(1).ecx, HAS_XGETBV)
-                && has(__cpuid_count(7, 0).edx, HAS_TILES)
-                // SAFETY: the processor has just said that it has the instruction.
-                && unsafe { _xgetbv(0) } & SAVES_TILES == SAVES_TILES
-        })
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    false
-}
-
 /// `auto` (CUDA where it works, else CPU), `cpu`, `cuda` or `cuda:N`. Call on the engine's thread.
 pub fn resolve(name: &str) -> Result<Device> {
     let index = match name {
@@ -144,15 +112,6 @@ fn open(library: &std::path::Path) -> std::result::Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[cfg(target_os = "linux")]
-    #[test]
-    fn the_processor_has_what_linux_says_it_has() {
-        let flags = std::fs::read_to_string("/proc/cpuinfo").unwrap();
-        let has = |flag: &str| flags.split_whitespace().any(|word| word == flag);
-        assert_eq!(has_fast_bf16(), has("avx512_bf16"));
-        assert_eq!(has_bf16_tiles(), has("amx_bf16") && has("amx_tile"));
-    }
 
     #[test]
     fn what_is_sent_arrives_or_is_an_error() {

@@ -20,6 +20,7 @@ pub mod memory_cache;
 pub mod nn;
 pub mod optim;
 pub mod pixels;
+pub mod processor;
 pub mod ranks;
 pub mod rng;
 pub mod session;

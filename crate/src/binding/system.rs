@@ -9,7 +9,7 @@ use napi_derive::napi;
 use super::promise::on_engine;
 use super::to_napi;
 use crate::optim::schedule::{Schedule, cosine_warmup};
-use crate::{checkpoint, device, engine, memory_cache};
+use crate::{checkpoint, device, engine, memory_cache, processor};
 
 /// What a bug report needs of the native side.
 #[napi(object)]
@@ -73,7 +73,7 @@ fn cpu_features() -> Vec<&'static str> {
 /// Whether the processor multiplies bf16 in hardware, which is what makes bf16 faster than f32.
 #[napi]
 pub fn has_fast_bf16() -> bool {
-    device::has_fast_bf16()
+    processor::has_fast_bf16()
 }
 
 /// Gives memory that freed tensors left back to the system, after the calls queued so far.

@@ -10,8 +10,8 @@ use super::callback::{Raw, borrowed, taken};
 use super::layers::{BatchNorm, Conv};
 use super::small_map;
 use super::winograd::{self, After};
-use crate::device::has_fast_bf16;
 use crate::error::{Error, Result};
+use crate::processor::has_fast_bf16;
 
 unsafe extern "C" {
     safe fn nnclr_has_fused_conv() -> bool;

@@ -8,8 +8,8 @@ use tch::{Device, Kind, Tensor};
 
 use super::custom_conv::{self, CustomConv};
 use super::memory::rows;
-use crate::device::has_bf16_tiles;
 use crate::error::{Error, Result};
+use crate::processor::has_bf16_tiles;
 
 /// Kernel `[O, C, 1, 1]` in f32 on `x [N, C, H, W]`, whose dtype is the result's; None where it would not be
 /// better.

@@ -16,8 +16,8 @@ use super::custom_conv::{self, CustomConv};
 use super::memory::{rows, slice_of, slice_of_mut};
 use super::value::Value;
 use super::winograd;
-use crate::device::{has_bf16_tiles, has_fast_bf16};
 use crate::error::{Error, Result};
+use crate::processor::{has_bf16_tiles, has_fast_bf16};
 use crate::threads;
 use window::{Window, fold};
 

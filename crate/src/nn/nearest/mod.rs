@@ -13,6 +13,7 @@ use tch::{Device, Kind, Tensor};
 
 use crate::error::{Error, Result};
 use crate::nn::memory::slice_of;
+use crate::processor::has_byte_sums;
 pub use codes::Codes;
 use scan::{Number, Scan};
 
@@ -23,16 +24,7 @@ const MOST_PRODUCTS: i64 = 1 << 26;
 
 /// Whether codes of these rows would make looking them up faster.
 pub fn wants_codes(rows: &Tensor) -> bool {
-    has_fast_codes() && (rows.device(), rows.kind()) == (Device::Cpu, Kind::Float)
-}
-
-/// Whether the processor adds four products of 8-bit numbers to a sum at once.
-fn has_fast_codes() -> bool {
-    #[cfg(target_arch = "x86_64")]
-    return std::arch::is_x86_feature_detected!("avx512f")
-        && std::arch::is_x86_feature_detected!("avx512vnni");
-    #[cfg(not(target_arch = "x86_64"))]
-    false
+    has_byte_sums() && (rows.device(), rows.kind()) == (Device::Cpu, Kind::Float)
 }
 
 /// Similarity `[N]` and place `[N]` of the row of `rows [M, D]` nearest to each of `queries [N, D]`;

@@ -134,3 +134,18 @@ fn a_query_that_is_no_number_finds_no_similarity() {
     assert!(similarity.double_value(&[0]).is_nan());
     assert_eq!(listed(&index), [0]);
 }
+
+/// Tiles of ours have other shapes than the library's, which remembers on each thread what it set.
+#[test]
+fn the_library_computes_the_same_after_a_look_up() {
+    tch::manual_seed(5);
+    let (queries, rows) = (unit([64, 40]), unit([5000, 40]));
+    let codes = Codes::of(&rows).unwrap();
+    let [a, b] = [[300, 90], [90, 70]]
+        .map(|shape| Tensor::randn(shape, (Kind::Float, Device::Cpu)).to_kind(Kind::BFloat16));
+    let before = a.matmul(&b);
+    for _ in 0..3 {
+        assert!(candidates::by_codes(&queries, &rows, &codes).unwrap().is_some());
+        assert!(a.matmul(&b) == before);
+    }
+}

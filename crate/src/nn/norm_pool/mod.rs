@@ -19,8 +19,8 @@ use super::node::{self, Node};
 use super::norm_gradient::{Norm, NormGradient, scale_and_shift};
 use super::value::{LANES, Value};
 use super::wide::has_wide_vectors;
-use crate::device::has_fast_bf16;
 use crate::error::{Error, Result};
+use crate::processor::has_fast_bf16;
 use crate::threads;
 use loops::{Map, Pooled, add_sums, from_pooled, to_pooled};
 

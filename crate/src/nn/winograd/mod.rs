@@ -16,8 +16,8 @@ use super::custom_conv::{self, CustomConv};
 use super::memory::{rows, slice_of, slice_of_mut};
 use super::value::{LANES, Value};
 use super::wide::has_wide_vectors;
-use crate::device::{has_bf16_tiles, has_fast_bf16};
 use crate::error::{Error, Result};
+use crate::processor::{has_bf16_tiles, has_fast_bf16};
 use crate::threads;
 use transform::{
     Finish, Map, POINTS, Place, Points, gradient_to_points, input_to_points, points_to_gradient,

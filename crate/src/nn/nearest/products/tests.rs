@@ -13,86 +13,126 @@ fn product(a: &[i8], b: &[i8]) -> i32 {
     a.iter().zip(b).map(|(&a, &b)| i32::from(a) * i32::from(b)).sum()
 }
 
-/// On processors without VNNI both ways are the plain one.
-#[test]
-fn both_ways_give_each_product() {
-    for width in [1, 3, 4, 7, 64, 1030] {
-        let (queries, rows) = (codes(QUERIES * width, 1), codes(ROWS * width, 2));
-        let lines = Packed::of(&rows, width).lines;
-        let tile = tile(&queries, width);
-        for multiply in [plainly, multiply()] {
-            let mut sums = [const { Line([0; ROWS]) }; QUERIES];
-            // SAFETY: plain, or chosen for this processor.
-            let reached =
-                unsafe { multiply(&lines, &tile, &[f32::NEG_INFINITY; QUERIES], &mut sums) };
+/// Calls a check for each way that this processor has.
+macro_rules! by_each_way {
+    ($check:ident($($argument:expr),*)) => {{
+        $check::<{ plain::QUERIES }, plain::Plain>($($argument),*);
+        #[cfg(target_arch = "x86_64")]
+        if processor::has_byte_sums() {
+            $check::<{ registers::QUERIES }, registers::InRegisters>($($argument),*);
+        }
+        #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+        if processor::has_byte_tiles() {
+            $check::<{ tiles::QUERIES }, tiles::InTiles>($($argument),*);
+        }
+    }};
+}
+
+/// Sums of all queries with the rows that begin at a block, and which reached the floors.
+fn multiplied<const QUERIES: usize, G: Group<QUERIES>>(
+    queries: &[i8],
+    rows: &Packed,
+    first: usize,
+    floors: &[f32; QUERIES],
+) -> ([Line<i32>; QUERIES], [u64; QUERIES]) {
+    let mut sums = [const { Line([0; ROWS]) }; QUERIES];
+    let group = G::of(queries, rows.width);
+    // SAFETY: `by_each_way` asks the processor.
+    let reached = unsafe {
+        let _ready = G::ready();
+        group.multiply(rows.from(first), floors, &mut sums)
+    };
+    (sums, reached)
+}
+
+fn gives_each_product<const QUERIES: usize, G: Group<QUERIES>>() {
+    for width in [1, 3, 4, 7, 63, 64, 65, 256, 1030] {
+        let (queries, rows) = (codes(QUERIES * width, 1), codes(3 * ROWS * width, 2));
+        let packed = Packed::of(&rows, width);
+        for (block, rows) in rows.chunks(ROWS * width).enumerate() {
+            let floors = [f32::NEG_INFINITY; QUERIES];
+            let (sums, reached) =
+                multiplied::<QUERIES, G>(&queries, &packed, block * ROWS, &floors);
             assert_eq!(reached, [u64::MAX; QUERIES]);
             for (query, sums) in queries.chunks(width).zip(&sums) {
                 let expected: Vec<i32> =
                     rows.chunks(width).map(|row| product(query, row)).collect();
-                assert_eq!(sums.0.to_vec(), expected, "width {width}");
+                assert_eq!(sums.0.to_vec(), expected, "width {width}, block {block}");
             }
+        }
+    }
+}
+
+#[test]
+fn each_way_gives_each_product() {
+    by_each_way!(gives_each_product());
+}
+
+fn compares_with_floors<const QUERIES: usize, G: Group<QUERIES>>() {
+    let width = 8;
+    let (queries, rows) = (codes(QUERIES * width, 3), codes(ROWS * width, 4));
+    let packed = Packed::of(&rows, width);
+    for (place, query) in queries.chunks(width).enumerate() {
+        let products = rows.chunks(width).map(|row| product(query, row));
+        let mut ranked: Vec<(i32, usize)> = products.zip(0..).collect();
+        ranked.sort_unstable_by(|a, b| b.cmp(a));
+        for (rank, above) in [(0, 0.0), (0, 1.0), (5, 0.0), (5, 1.0), (ROWS - 1, 0.0)] {
+            let mut floors = [f32::INFINITY; QUERIES];
+            floors[place] = ranked[rank].0 as f32 + above;
+            let (_, reached) = multiplied::<QUERIES, G>(&queries, &packed, 0, &floors);
+            let high = ranked.iter().filter(|&&(product, _)| product as f32 >= floors[place]);
+            let mut expected = [0; QUERIES];
+            expected[place] = high.fold(0, |all, &(_, row)| all | 1 << row);
+            assert_eq!(reached, expected);
         }
     }
 }
 
 #[test]
 fn a_floor_is_reached_by_what_is_not_below_it() {
-    let width = 8;
-    let (queries, rows) = (codes(QUERIES * width, 3), codes(ROWS * width, 4));
-    let lines = Packed::of(&rows, width).lines;
-    let ranked: Vec<Vec<(i32, usize)>> = (queries.chunks(width))
-        .map(|query| {
-            let products = rows.chunks(width).map(|row| product(query, row));
-            let mut ranked: Vec<(i32, usize)> = products.zip(0..).collect();
-            ranked.sort_unstable_by(|a, b| b.cmp(a));
-            ranked
-        })
-        .collect();
-    for multiply in [plainly, multiply()] {
-        for (query, ranked) in ranked.iter().enumerate() {
-            for (place, above) in [(0, 0.0), (0, 1.0), (5, 0.0), (5, 1.0), (ROWS - 1, 0.0)] {
-                let mut floors = [f32::INFINITY; QUERIES];
-                floors[query] = ranked[place].0 as f32 + above;
-                let mut sums = [const { Line([0; ROWS]) }; QUERIES];
-                // SAFETY: plain, or chosen for this processor.
-                let reached =
-                    unsafe { multiply(&lines, &tile(&queries, width), &floors, &mut sums) };
-                let high = ranked.iter().filter(|&&(product, _)| product as f32 >= floors[query]);
-                let mut expected = [0; QUERIES];
-                expected[query] = high.fold(0, |all, &(_, row)| all | 1 << row);
-                assert_eq!(reached, expected);
-            }
-        }
-    }
+    by_each_way!(compares_with_floors());
 }
 
 fn listed(found: &[Query<f32>]) -> Vec<Vec<i64>> {
     found.iter().map(|query| query.candidates().map(|(row, _)| row).collect()).collect()
 }
 
+fn finds_the_rows_within<const QUERIES: usize, G: Group<QUERIES>>(
+    (count, total): (usize, usize),
+    width: usize,
+) {
+    let margin = 9000;
+    let (queries, rows) = (codes(count * width, 5), codes(total * width, 6));
+    let expected: Vec<Vec<i64>> = (queries.chunks(width))
+        .map(|query| {
+            let products: Vec<i32> = rows.chunks(width).map(|row| product(query, row)).collect();
+            let floor = products.iter().max().unwrap() - margin;
+            (0..).zip(products).filter(|&(_, p)| p >= floor).map(|(row, _)| row).collect()
+        })
+        .collect();
+    let largest = expected.iter().map(Vec::len).max().unwrap();
+    let packed = Packed::of(&rows, width);
+    for part in [ROWS, 2 * ROWS, 1024, 8192] {
+        let found = |most| {
+            // SAFETY: `by_each_way` asks the processor.
+            let found = unsafe {
+                in_parts::<QUERIES, G>(part, &queries, &packed, total, margin as f32, most)
+            };
+            found.unwrap()
+        };
+        assert_eq!(listed(&found(total).unwrap()), expected, "{count}, {total}, {part}");
+        assert!(found(largest - 1).is_none());
+    }
+    let whole = candidates(&queries, &packed, total, margin as f32, total).unwrap();
+    assert_eq!(listed(&whole.unwrap()), expected);
+}
+
 #[test]
 fn candidates_are_the_rows_within_the_margin_in_however_many_parts() {
-    let (width, margin) = (19, 9000);
-    for (count, total) in [(1, 1), (5, 63), (6, 64), (13, 65), (7, 3000), (7, 20_011)] {
-        let (queries, rows) = (codes(count * width, 5), codes(total * width, 6));
-        let expected: Vec<Vec<i64>> = (queries.chunks(width))
-            .map(|query| {
-                let products: Vec<i32> =
-                    rows.chunks(width).map(|row| product(query, row)).collect();
-                let floor = products.iter().max().unwrap() - margin;
-                (0..).zip(products).filter(|&(_, p)| p >= floor).map(|(row, _)| row).collect()
-            })
-            .collect();
-        let largest = expected.iter().map(Vec::len).max().unwrap();
-        let packed = Packed::of(&rows, width);
-        for part in [ROWS, 2 * ROWS, 1024, 8192] {
-            let found =
-                |most| in_parts(part, &queries, &packed, total, margin as f32, most).unwrap();
-            assert_eq!(listed(&found(total).unwrap()), expected, "{count}, {total}, {part}");
-            assert!(found(largest - 1).is_none());
+    for size in [(1, 1), (5, 63), (6, 64), (17, 65), (7, 3000), (7, 20_011)] {
+        for width in [19, 130] {
+            by_each_way!(finds_the_rows_within(size, width));
         }
-        let whole = candidates(&queries, &packed, total, margin as f32, total).unwrap();
-        assert_eq!(listed(&whole.unwrap()), expected);
     }
 }
 
