@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 
 use tch::Tensor;
 
-use super::node::{self, Node};
+use super::node::{self, Gradients, Node};
 use crate::error::{Error, Result};
 
 /// Both directions of a convolution without bias.
@@ -34,14 +34,18 @@ impl<C: CustomConv> Node for Conv<C> {
         Ok((C::forward(x, weight)?, None))
     }
 
-    fn backward(kept: &[Tensor], wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
-        let ([x, weight, dy], [of_x, of_weight, ..]) = (kept, wanted) else {
+    fn backward(
+        kept: &[Tensor],
+        gradients: &Gradients,
+        wanted: &[bool],
+    ) -> Result<Vec<Option<Tensor>>> {
+        let ([x, weight], [of_x, of_weight, ..]) = (kept, wanted) else {
             return Err(unexpected(kept));
         };
-        Ok(C::backward(x, weight, dy, [*of_x, *of_weight])?.into())
+        Ok(C::backward(x, weight, &gradients.one, [*of_x, *of_weight])?.into())
     }
 }
 
 fn unexpected(tensors: &[Tensor]) -> Error {
-    Error::shape("convolution", format!("{} tensors", tensors.len()), "x and weight, then dy")
+    Error::shape("convolution", format!("{} tensors", tensors.len()), "x and weight")
 }

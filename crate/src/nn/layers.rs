@@ -126,39 +126,47 @@ impl BatchNorm {
         views.iter().map(|x| self.forward_alone(x, train)).collect()
     }
 
-    /// The same, then the sum with the shortcut of each view, where there are any, and ReLU.
-    pub fn forward_relu(
-        &self,
-        views: &[Tensor],
-        shortcuts: Option<&[Tensor]>,
-        train: bool,
-    ) -> Result<Vec<Tensor>> {
-        if let Some(shortcuts) = shortcuts.filter(|shortcuts| shortcuts.len() != views.len()) {
-            let got = format!("{} shortcuts", shortcuts.len());
-            return Err(Error::shape(
-                "block",
-                got,
-                format!("one for each of {} views", views.len()),
-            ));
-        }
-        let shortcut = |place: usize| shortcuts.map(|shortcuts| &shortcuts[place]);
+    /// The same, then ReLU.
+    pub fn forward_relu(&self, views: &[Tensor], train: bool) -> Result<Vec<Tensor>> {
         if train && self.is_alone() && views.iter().all(norm_relu::applies) {
             self.track(views.len())?;
-            let each = |(place, x): (usize, &Tensor)| {
-                let parameters = [&self.weight, &self.bias];
+            return each(views, |x| {
                 let [mean, deviation] = self.statistics(x)?;
-                norm_relu::apply(x, shortcut(place), parameters, [&mean, &deviation])
-            };
-            return views.iter().enumerate().map(each).collect();
+                norm_relu::apply(x, [&self.weight, &self.bias], [&mean, &deviation])
+            });
         }
-        let ys = self.forward(views, train)?.into_iter().enumerate();
-        ys.map(|(place, mut y)| {
-            if let Some(shortcut) = shortcut(place) {
-                y = y.f_add_(shortcut)?;
-            }
-            Ok(y.f_relu_()?)
-        })
-        .collect()
+        relu_(self.forward(views, train)?)
+    }
+
+    /// The same of the sum with each view's shortcut, and once for each of two readers.
+    pub fn forward_sum_relu(
+        &self,
+        views: &[Tensor],
+        shortcuts: &[Tensor],
+        train: bool,
+    ) -> Result<[Vec<Tensor>; 2]> {
+        if shortcuts.len() != views.len() {
+            let expected = format!("one for each of {} views", views.len());
+            return Err(Error::shape("block", format!("{} shortcuts", shortcuts.len()), expected));
+        }
+        if train && self.is_alone() && views.iter().all(norm_relu::applies) {
+            self.track(views.len())?;
+            let each = |(x, shortcut): (&Tensor, &Tensor)| {
+                let [mean, deviation] = self.statistics(x)?;
+                let parameters = [&self.weight, &self.bias];
+                let [one, other] =
+                    norm_relu::apply_with(shortcut, x, parameters, [&mean, &deviation])?;
+                Ok((one, other))
+            };
+            let ys: Result<(Vec<Tensor>, Vec<Tensor>)> =
+                views.iter().zip(shortcuts).map(each).collect();
+            return Ok(ys?.into());
+        }
+        let ys = self.forward(views, train)?.into_iter().zip(shortcuts);
+        let ys: Result<Vec<Tensor>> =
+            ys.map(|(mut y, shortcut)| Ok(y.f_add_(shortcut)?.f_relu_()?)).collect();
+        let ys = ys?;
+        Ok([ys.iter().map(Tensor::shallow_clone).collect(), ys])
     }
 
     /// The same as `forward`, then ReLU and max-pool 3x3 of stride 2, padding 1.
@@ -167,7 +175,7 @@ impl BatchNorm {
             self.track(views.len())?;
             return each(views, |x| self.pooled_alone(x));
         }
-        let ys = self.forward_relu(views, None, train)?;
+        let ys = self.forward_relu(views, train)?;
         each(&ys, |y| Ok(y.f_max_pool2d([3, 3], [2, 2], [1, 1], [1, 1], false)?))
     }
 

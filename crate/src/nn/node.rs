@@ -12,12 +12,29 @@ pub trait Node {
     /// A bit for each input that the backward pass needs; the others are not kept, and undefined there.
     const NEEDED: u64 = u64::MAX;
 
+    /// Whether the result has two readers, whose gradients `backward` then takes apart: what adds them up may
+    /// read them once then.
+    const TWICE: bool = false;
+
     /// Of the inputs the result, and what the backward pass needs besides them.
     fn forward(inputs: &[Tensor]) -> Result<(Tensor, Option<Tensor>)>;
 
-    /// Of the inputs, of what `forward` gave besides and of the result's gradient: the gradient of each input,
-    /// where it is wanted.
-    fn backward(kept: &[Tensor], wanted: &[bool]) -> Result<Vec<Option<Tensor>>>;
+    /// Of the inputs, of what `forward` gave besides and of the result's gradient, by each reader: the gradient
+    /// of each input, where it is wanted.
+    fn backward(
+        kept: &[Tensor],
+        gradients: &Gradients,
+        wanted: &[bool],
+    ) -> Result<Vec<Option<Tensor>>>;
+}
+
+/// The gradient of a result, the sum of at most two.
+#[derive(Debug)]
+pub struct Gradients {
+    /// By one reader.
+    pub one: Tensor,
+    /// By the other, where there are two and this asked for one.
+    pub other: Option<Tensor>,
 }
 
 /// Inputs of a node at most; `csrc/node.cpp` has the same.
@@ -26,6 +43,7 @@ const MOST: usize = 8;
 #[repr(C)]
 struct Callbacks {
     needed: u64,
+    twice: bool,
     forward: unsafe extern "C" fn(*const Raw, i64, *mut Raw, *mut c_char) -> bool,
     backward: unsafe extern "C" fn(*const Raw, i64, *const bool, *mut Raw, *mut c_char) -> bool,
 }
@@ -35,22 +53,45 @@ unsafe extern "C" {
         inputs: *const Raw,
         count: i64,
         callbacks: *const Callbacks,
+        other: *mut Raw,
         message: *mut c_char,
     ) -> Raw;
 }
 
 /// `forward` now, `backward` when autograd comes to it.
 pub fn apply<N: Node>(inputs: &[&Tensor]) -> Result<Tensor> {
+    const { assert!(!N::TWICE) };
+    made::<N>(inputs, std::ptr::null_mut())
+}
+
+/// The same for a result with two readers, one for each.
+pub fn apply_twice<N: Node>(inputs: &[&Tensor]) -> Result<[Tensor; 2]> {
+    const { assert!(N::TWICE) };
+    let mut other = std::ptr::null_mut();
+    let one = made::<N>(inputs, &raw mut other)?;
+    // SAFETY: C++ has written a new tensor, since there was no error.
+    let other = unsafe { taken(|_| other)? };
+    Ok([one, other])
+}
+
+fn made<N: Node>(inputs: &[&Tensor], other: *mut Raw) -> Result<Tensor> {
     let callbacks: &'static Callbacks = const {
-        &Callbacks { needed: N::NEEDED, forward: on_forward::<N>, backward: on_backward::<N> }
+        &Callbacks {
+            needed: N::NEEDED,
+            twice: N::TWICE,
+            forward: on_forward::<N>,
+            backward: on_backward::<N>,
+        }
     };
     if inputs.len() > MOST {
         let expected = format!("at most {MOST}");
         return Err(Error::shape("operation", format!("{} tensors", inputs.len()), expected));
     }
     let inputs: Vec<Raw> = inputs.iter().map(|tensor| borrowed(tensor)).collect();
-    // SAFETY: so many live tensors, the callbacks are static; C++ writes as `taken` asks.
-    unsafe { taken(|message| nnclr_node(inputs.as_ptr(), inputs.len() as i64, callbacks, message)) }
+    let count = inputs.len() as i64;
+    // SAFETY: so many live tensors, the callbacks are static, and there is a place for another result where it
+    // comes twice; C++ writes as `taken` asks.
+    unsafe { taken(|message| nnclr_node(inputs.as_ptr(), count, callbacks, other, message)) }
 }
 
 /// Handles of `count` tensors.
@@ -94,10 +135,12 @@ unsafe extern "C" fn on_backward<N: Node>(
         // SAFETY: C++ gives so many live tensors, and for each input whether its gradient is wanted and a place
         // for it, eight at least.
         unsafe {
-            let kept = tensors(kept, count);
+            let mut kept = tensors(kept, count);
+            let other = kept.pop().filter(Tensor::defined);
+            let one = kept.pop().ok_or_else(|| Error::shape("operation", "no gradient", "one"))?;
             let wanted = std::slice::from_raw_parts(wanted, MOST);
             // Autograd asks for gradients of gradients no more than training does.
-            let made = tch::no_grad(|| N::backward(&kept, wanted))?;
+            let made = tch::no_grad(|| N::backward(&kept, &Gradients { one, other }, wanted))?;
             for (place, gradient) in made.iter().take(MOST).enumerate() {
                 if let Some(gradient) = gradient.as_ref().filter(|_| wanted[place]) {
                     *gradients.add(place) = owned(gradient);

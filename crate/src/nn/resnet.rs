@@ -111,22 +111,24 @@ impl Block {
         Ok(Self { layers, downsample })
     }
 
-    fn forward(&self, views: &[Tensor], train: bool) -> Result<Vec<Tensor>> {
-        let mut ys: Vec<Tensor> = views.iter().map(Tensor::shallow_clone).collect();
-        for (place, (conv, norm)) in (1..).zip(&self.layers) {
-            ys = each(&ys, |y| conv.forward(y))?;
-            // Made when it is needed: another map to hold until then.
-            let is_last = place == self.layers.len();
-            let shortcuts = is_last.then(|| self.shortcuts(views, train)).transpose()?;
-            ys = norm.forward_relu(&ys, shortcuts.as_deref(), train)?;
+    /// Of the views twice, for the layers and for the shortcut, and so their result.
+    fn forward(&self, [mut ys, views]: [Vec<Tensor>; 2], train: bool) -> Result<[Vec<Tensor>; 2]> {
+        let Some(((last_conv, last_norm), layers)) = self.layers.split_last() else {
+            return Ok([ys, views]);
+        };
+        for (conv, norm) in layers {
+            ys = norm.forward_relu(&each(&ys, |y| conv.forward(y))?, train)?;
         }
-        Ok(ys)
+        ys = each(&ys, |y| last_conv.forward(y))?;
+        // Made when it is needed: another map to hold until then.
+        let shortcuts = self.shortcuts(views, train)?;
+        last_norm.forward_sum_relu(&ys, &shortcuts, train)
     }
 
-    fn shortcuts(&self, views: &[Tensor], train: bool) -> Result<Vec<Tensor>> {
+    fn shortcuts(&self, views: Vec<Tensor>, train: bool) -> Result<Vec<Tensor>> {
         match &self.downsample {
-            Some((conv, norm)) => norm.forward(&each(views, |x| conv.forward(x))?, train),
-            None => Ok(views.iter().map(Tensor::shallow_clone).collect()),
+            Some((conv, norm)) => norm.forward(&each(&views, |x| conv.forward(x))?, train),
+            None => Ok(views),
         }
     }
 }
@@ -178,11 +180,12 @@ impl ResNet {
         let mut ys = each(views, |x| self.conv1.forward(x))?;
         ys = match self.pool {
             true => self.bn1.forward_pooled(&ys, train)?,
-            false => self.bn1.forward_relu(&ys, None, train)?,
+            false => self.bn1.forward_relu(&ys, train)?,
         };
+        let mut both = [ys.iter().map(Tensor::shallow_clone).collect(), ys];
         for block in &self.blocks {
-            ys = block.forward(&ys, train)?;
+            both = block.forward(both, train)?;
         }
-        each(&ys, |y| Ok(y.f_mean_dim([2, 3].as_slice(), false, None)?))
+        each(&both[0], |y| Ok(y.f_mean_dim([2, 3].as_slice(), false, None)?))
     }
 }

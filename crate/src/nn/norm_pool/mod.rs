@@ -15,7 +15,7 @@ use std::marker::PhantomData;
 use tch::{Device, Kind, Tensor};
 
 use super::memory::{rows, slice_of, slice_of_mut};
-use super::node::{self, Node};
+use super::node::{self, Gradients, Node};
 use super::norm_gradient::{Norm, NormGradient, scale_and_shift};
 use super::value::{LANES, Value};
 use super::wide::has_wide_vectors;
@@ -61,16 +61,21 @@ impl<T: Value> Node for NormPool<T> {
         Ok((y, Some(places)))
     }
 
-    fn backward(kept: &[Tensor], _wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
-        let [x, weight, _, mean, deviation, places, dy] = kept else {
+    fn backward(
+        kept: &[Tensor],
+        gradients: &Gradients,
+        _wanted: &[bool],
+    ) -> Result<Vec<Option<Tensor>>> {
+        let [x, weight, _, mean, deviation, places] = kept else {
             return Err(unexpected(kept));
         };
-        Ok(backward::<T>(x, weight, [mean, deviation], places, dy)?.map(Some).into())
+        let made = backward::<T>(x, weight, [mean, deviation], places, &gradients.one)?;
+        Ok(made.map(Some).into())
     }
 }
 
 fn unexpected(tensors: &[Tensor]) -> Error {
-    Error::shape("norm and pool", format!("{} tensors", tensors.len()), "5 or 7")
+    Error::shape("norm and pool", format!("{} tensors", tensors.len()), "5 or 6")
 }
 
 fn map_of(x: &Tensor) -> Result<Map> {

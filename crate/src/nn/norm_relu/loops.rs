@@ -44,8 +44,9 @@ fn write<T: Value>(x: &[T], shortcut: Option<&[T]>, norm: Norm<'_>, y: &mut [T])
 pub enum Relu<'a, T> {
     /// Of y = scale x + shift.
     Of(Norm<'a>),
-    /// y, which had a shortcut too; the gradient of the sum is its as well, and is written.
-    With { y: &'a [T], gradient: &'a mut [T] },
+    /// y, which had a shortcut too, and its gradient by another reader; the gradient of the sum is the
+    /// shortcut's as well, and is written.
+    With { y: &'a [T], other: Option<&'a [T]>, gradient: &'a mut [T] },
 }
 
 #[inline(always)]
@@ -61,12 +62,12 @@ fn sum<T: Value>(x: &[T], dy: &[T], mean: &[f32], relu: Relu<'_, T>, sums: &mut 
                 sum_of::<T, 1>(x, dy, first, mean, norm, sums);
             }
         }
-        Relu::With { y, gradient } => {
+        Relu::With { y, other, gradient } => {
             for first in (0..whole).step_by(step) {
-                sum_with::<T, PIXELS>(x, dy, first, mean, (y, gradient), sums);
+                sum_with::<T, PIXELS>(x, (dy, other), first, mean, (y, gradient), sums);
             }
             for first in (whole..x.len()).step_by(mean.len()) {
-                sum_with::<T, 1>(x, dy, first, mean, (y, gradient), sums);
+                sum_with::<T, 1>(x, (dy, other), first, mean, (y, gradient), sums);
             }
         }
     }
@@ -116,7 +117,7 @@ fn sum_of<T: Value, const COUNT: usize>(
 #[inline(always)]
 fn sum_with<T: Value, const COUNT: usize>(
     x: &[T],
-    dy: &[T],
+    (dy, other): (&[T], Option<&[T]>),
     first: usize,
     mean: &[f32],
     (y, to): (&[T], &mut [T]),
@@ -128,7 +129,14 @@ fn sum_with<T: Value, const COUNT: usize>(
         let (mut gradients, mut products) = (load(sums, c), load(sums, channels + c));
         for pixel in 0..COUNT {
             let at = first + pixel * channels + c;
-            let gradient = passed(&load(y, at), load(dy, at));
+            let mut gradient = load(dy, at);
+            if let Some(other) = other {
+                let more = load(other, at);
+                for k in 0..LANES {
+                    gradient[k] += more[k];
+                }
+            }
+            let gradient = passed(&load(y, at), gradient);
             to[at..at + LANES].copy_from_slice(&stored(&gradient));
             add(&gradient, &load(x, at), &centre, &mut gradients, &mut products);
         }

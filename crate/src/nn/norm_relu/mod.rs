@@ -2,8 +2,9 @@
 //! bf16.
 //!
 //! Of one layer after the other each reads and writes the whole map, which on large maps is what they take
-//! their time for: 14 passes over it forward and back where here are 9, and 17 where here are 12 with a
-//! shortcut, statistics included. Sums are f32, and the result is rounded once.
+//! their time for. Sums are f32, and the result is rounded once. A sum with a shortcut has two readers, the
+//! next block's layers and its own shortcut: it comes twice, so that the two gradients are added where they
+//! are read anyway.
 //!
 //! y = max(0, w r (x - mean) + b + shortcut) with r = 1 / sqrt(var + epsilon); the gradients are those of
 //! `norm_gradient`, with g that of y where y is above 0.
@@ -13,7 +14,7 @@ mod loops;
 use tch::{Device, Kind, Tensor};
 
 use super::memory::{rows, slice_of, slice_of_mut};
-use super::node::{self, Node};
+use super::node::{self, Gradients, Node};
 use super::norm_gradient::{Norm, NormGradient, scale_and_shift};
 use super::value::{LANES, Value};
 use super::wide::has_wide_vectors;
@@ -38,53 +39,77 @@ pub fn applies(x: &Tensor) -> bool {
         && has_wide_vectors()
 }
 
-/// `x [N, C, H, W]` where `applies` holds, and the shortcut of its shape. Of each channel, in f32: weight and
-/// bias of the norm, and x's own mean and sqrt(var + epsilon).
+/// `x [N, C, H, W]` where `applies` holds. Of each channel, in f32: weight and bias of the norm, and x's own mean
+/// and sqrt(var + epsilon).
 pub fn apply(
     x: &Tensor,
-    shortcut: Option<&Tensor>,
     [weight, bias]: [&Tensor; 2],
     [mean, deviation]: [&Tensor; 2],
 ) -> Result<Tensor> {
-    match shortcut {
-        Some(shortcut) => node::apply::<NormRelu>(&[x, weight, bias, mean, deviation, shortcut]),
-        None => node::apply::<NormRelu>(&[x, weight, bias, mean, deviation]),
-    }
+    node::apply::<NormRelu>(&[x, weight, bias, mean, deviation])
+}
+
+/// The same with a shortcut of x's shape, once for each of two readers.
+pub fn apply_with(
+    shortcut: &Tensor,
+    x: &Tensor,
+    [weight, bias]: [&Tensor; 2],
+    [mean, deviation]: [&Tensor; 2],
+) -> Result<[Tensor; 2]> {
+    node::apply_twice::<NormSumRelu>(&[x, weight, bias, mean, deviation, shortcut])
 }
 
 struct NormRelu;
 
 impl Node for NormRelu {
-    // All but the shortcut.
-    const NEEDED: u64 = 0b1_1111;
-
     fn forward(inputs: &[Tensor]) -> Result<(Tensor, Option<Tensor>)> {
-        let [x, weight, bias, mean, deviation, shortcut @ ..] = inputs else {
-            return Err(unexpected(inputs));
-        };
-        let y = forward::<i16>(x, shortcut.first(), [weight, bias], [mean, deviation])?;
-        let kept = (!shortcut.is_empty()).then(|| y.shallow_clone());
-        Ok((y, kept))
+        let [x, weight, bias, mean, deviation] = inputs else { return Err(unexpected(inputs)) };
+        Ok((forward::<i16>(x, None, [weight, bias], [mean, deviation])?, None))
     }
 
-    fn backward(kept: &[Tensor], _wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
-        let ([x, weight, bias, mean, deviation], y, dy) = match kept {
-            [x, weight, bias, mean, deviation, dy] => {
-                ([x, weight, bias, mean, deviation], None, dy)
-            }
-            [x, weight, bias, mean, deviation, _, y, dy] => {
-                ([x, weight, bias, mean, deviation], Some(y), dy)
-            }
-            _ => return Err(unexpected(kept)),
+    fn backward(
+        kept: &[Tensor],
+        gradients: &Gradients,
+        _wanted: &[bool],
+    ) -> Result<Vec<Option<Tensor>>> {
+        let [x, weight, bias, mean, deviation] = kept else { return Err(unexpected(kept)) };
+        let (made, _) = backward::<i16>(x, None, [weight, bias], [mean, deviation], gradients)?;
+        Ok(made.map(Some).into())
+    }
+}
+
+struct NormSumRelu;
+
+impl Node for NormSumRelu {
+    // All but the shortcut.
+    const NEEDED: u64 = 0b1_1111;
+    const TWICE: bool = true;
+
+    fn forward(inputs: &[Tensor]) -> Result<(Tensor, Option<Tensor>)> {
+        let [x, weight, bias, mean, deviation, shortcut] = inputs else {
+            return Err(unexpected(inputs));
         };
-        let (made, of_shortcut) = backward::<i16>(x, y, [weight, bias], [mean, deviation], dy)?;
+        let y = forward::<i16>(x, Some(shortcut), [weight, bias], [mean, deviation])?;
+        let kept = y.shallow_clone();
+        Ok((y, Some(kept)))
+    }
+
+    fn backward(
+        kept: &[Tensor],
+        gradients: &Gradients,
+        _wanted: &[bool],
+    ) -> Result<Vec<Option<Tensor>>> {
+        let [x, weight, bias, mean, deviation, _, y] = kept else { return Err(unexpected(kept)) };
+        let (made, of_shortcut) =
+            backward::<i16>(x, Some(y), [weight, bias], [mean, deviation], gradients)?;
         let [dx, dweight, dbias] = made.map(Some);
         Ok(vec![dx, dweight, dbias, None, None, of_shortcut])
     }
 }
 
 fn unexpected(tensors: &[Tensor]) -> Error {
-    Error::shape("norm and ReLU", format!("{} tensors", tensors.len()), "5, 6 or 8")
+    let expected = "5, with a shortcut 6 or 7";
+    Error::shape("norm and ReLU", format!("{} tensors", tensors.len()), expected)
 }
 
 /// Numbers of whole pixels that a thread takes at a time.
@@ -115,26 +140,33 @@ fn forward<T: Value>(
     Ok(y.f_permute([0, 3, 1, 2])?)
 }
 
-/// The gradients of x, weight and bias, and where there was a shortcut, of which y is the result, of it.
+/// The gradients of x, weight and bias, and where there was a shortcut, of which y is the result, of it. Without
+/// one there is one reader.
 fn backward<T: Value>(
     x: &Tensor,
     y: Option<&Tensor>,
     parameters: [&Tensor; 2],
     statistics: [&Tensor; 2],
-    dy: &Tensor,
+    dy: &Gradients,
 ) -> Result<([Tensor; 3], Option<Tensor>)> {
     let [scale, shift] = scale_and_shift(parameters, statistics)?;
     let norm = Norm { scale: slice_of(&scale)?, shift: slice_of(&shift)? };
     let mean: &[f32] = slice_of(statistics[0])?;
     let (channels, share) = (mean.len(), share(mean.len()));
-    let (x, dy, y) = (rows(x)?, rows(dy)?, y.map(rows).transpose()?);
+    let (x, y) = (rows(x)?, y.map(rows).transpose()?);
+    let (dy, other) = (rows(&dy.one)?, dy.other.as_ref().map(rows).transpose()?);
+    let other = other.as_ref().map(slice_of::<T>).transpose()?;
     let values = slice_of::<T>(&x)?;
 
     let mut of_sum = y.as_ref().map(empty_like).transpose()?;
     let relus: Vec<Relu<'_, T>> = match (&y, &mut of_sum) {
         (Some(y), Some(gradient)) => (slice_of::<T>(y)?.chunks(share))
             .zip(slice_of_mut::<T>(gradient)?.chunks_mut(share))
-            .map(|(y, gradient)| Relu::With { y, gradient })
+            .enumerate()
+            .map(|(place, (y, gradient))| {
+                let other = other.map(|other| &other[place * share..][..y.len()]);
+                Relu::With { y, other, gradient }
+            })
             .collect(),
         _ => values.chunks(share).map(|_| Relu::Of(norm)).collect(),
     };
