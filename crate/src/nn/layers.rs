@@ -9,6 +9,7 @@ use super::columns;
 use super::norm_gradient::scale_and_shift;
 use super::norm_pool;
 use super::norm_relu;
+use super::norm_statistics::mean_and_variance;
 use super::pointwise;
 use super::small_map;
 use super::store::{Init, Scope, Synchronised};
@@ -38,8 +39,15 @@ impl Conv {
         Ok(Self { weight, stride, padding: kernel / 2 })
     }
 
-    /// `[N, C, H, W] -> [N, C', H', W']`
-    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+    /// `[N, C, H, W] -> [N, C', H', W']` of each view.
+    pub fn forward(&self, views: &[Tensor]) -> Result<Vec<Tensor>> {
+        match pointwise::conv(views, &self.weight, self.stride)? {
+            Some(ys) => Ok(ys),
+            None => each(views, |x| self.forward_one(x)),
+        }
+    }
+
+    fn forward_one(&self, x: &Tensor) -> Result<Tensor> {
         // Ours take the master weights as they are.
         if self.weight.size()[2] == 3 {
             if let Some(y) = small_map::conv3x3(x, &self.weight, self.stride)? {
@@ -50,9 +58,6 @@ impl Conv {
             {
                 return Ok(y);
             }
-        }
-        if let Some(y) = pointwise::conv(x, &self.weight, self.stride)? {
-            return Ok(y);
         }
         if let Some(y) = columns::conv(x, &self.weight, self.stride)? {
             return Ok(y);
@@ -212,10 +217,24 @@ impl BatchNorm {
     fn statistics(&self, x: &Tensor) -> Result<[Tensor; 2]> {
         self.check(x)?;
         tch::no_grad(|| {
-            let running = [Some(&self.running_mean), Some(&self.running_var)];
-            let (mean, var) = x.f_batch_norm_update_stats(running[0], running[1], MOMENTUM)?;
+            let [mean, var] = if norm_relu::applies(x) {
+                let [mean, var] = mean_and_variance(x)?;
+                self.move_running(&mean, &var, x.numel() as f64 / mean.numel() as f64)?;
+                [mean, var]
+            } else {
+                let running = [Some(&self.running_mean), Some(&self.running_var)];
+                x.f_batch_norm_update_stats(running[0], running[1], MOMENTUM)?.into()
+            };
             Ok([mean, var.f_add_scalar(EPSILON)?.f_sqrt()?])
         })
+    }
+
+    /// Towards a batch's mean and variance over `count` values, of which the running one is that over one less.
+    fn move_running(&self, mean: &Tensor, var: &Tensor, count: f64) -> Result<()> {
+        let _ = self.running_mean.shallow_clone().f_lerp_(mean, MOMENTUM)?;
+        let var = var.f_mul_scalar(count / (count - 1.0))?;
+        let _ = self.running_var.shallow_clone().f_lerp_(&var, MOMENTUM)?;
+        Ok(())
     }
 
     fn pooled_alone(&self, x: &Tensor) -> Result<Tensor> {

@@ -16,6 +16,7 @@ mod node;
 mod norm_gradient;
 mod norm_pool;
 mod norm_relu;
+mod norm_statistics;
 pub mod nt_xent;
 mod pointwise;
 pub mod resnet;

@@ -6,19 +6,25 @@
 
 use tch::{Device, Kind, Tensor};
 
-use super::custom_conv::{self, CustomConv};
 use super::memory::rows;
+use super::node::{self, Gradients, Node};
 use crate::error::{Error, Result};
 use crate::processor::has_bf16_tiles;
 
-/// Kernel `[O, C, 1, 1]` in f32 on `x [N, C, H, W]`, whose dtype is the result's; None where it would not be
-/// better.
-pub fn conv(x: &Tensor, weight: &Tensor, stride: i64) -> Result<Option<Tensor>> {
+/// Kernel `[O, C, 1, 1]` in f32 on `views [N, C, H, W]`, whose dtype is the results'; None where it would not be
+/// better. The kernel is rounded once, for all of them and for their gradients.
+pub fn conv(views: &[Tensor], weight: &Tensor, stride: i64) -> Result<Option<Vec<Tensor>>> {
     let is_pointwise = stride == 1 && weight.size()[2..] == [1, 1];
-    if is_pointwise && gains(x, weight) {
-        return custom_conv::apply::<Pointwise>(x, weight).map(Some);
+    if is_pointwise && views.iter().all(|x| gains(x, weight)) {
+        let matrix = matrix(weight, Kind::BFloat16)?;
+        let ys: Result<Vec<Tensor>> = views.iter().map(|x| apply(x, weight, &matrix)).collect();
+        return ys.map(Some);
     }
     Ok(None)
+}
+
+fn apply(x: &Tensor, weight: &Tensor, matrix: &Tensor) -> Result<Tensor> {
+    node::apply::<Pointwise>(&[x, weight, matrix])
 }
 
 fn gains(x: &Tensor, weight: &Tensor) -> bool {
@@ -32,9 +38,9 @@ fn gains(x: &Tensor, weight: &Tensor) -> bool {
         && x.numel() > 0
 }
 
-/// `[O, C]`
-fn matrix(weight: &Tensor) -> Result<Tensor> {
-    Ok(weight.f_reshape([weight.size()[0], weight.size()[1]])?)
+/// `[O, C]`, of which no gradient is asked.
+fn matrix(weight: &Tensor, kind: Kind) -> Result<Tensor> {
+    Ok(weight.f_detach()?.f_reshape([weight.size()[0], weight.size()[1]])?.f_to_kind(kind)?)
 }
 
 /// `[pixels, C]`
@@ -54,26 +60,32 @@ fn map(pixels: &Tensor, like: &Tensor) -> Result<Tensor> {
 
 struct Pointwise;
 
-impl CustomConv for Pointwise {
-    fn forward(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
-        let weight = matrix(weight)?.f_to_kind(x.kind())?;
-        map(&pixels(x)?.f_mm(&weight.f_tr()?)?, x)
+impl Node for Pointwise {
+    fn forward(inputs: &[Tensor]) -> Result<(Tensor, Option<Tensor>)> {
+        let [x, _, matrix] = inputs else { return Err(unexpected(inputs)) };
+        Ok((map(&pixels(x)?.f_mm(&matrix.f_tr()?)?, x)?, None))
     }
 
     fn backward(
-        x: &Tensor,
-        weight: &Tensor,
-        dy: &Tensor,
-        wants: [bool; 2],
-    ) -> Result<[Option<Tensor>; 2]> {
-        let gradients = pixels(dy)?;
-        let dx = || map(&gradients.f_mm(&matrix(weight)?.f_to_kind(x.kind())?)?, x);
+        kept: &[Tensor],
+        gradients: &Gradients,
+        wanted: &[bool],
+    ) -> Result<Vec<Option<Tensor>>> {
+        let ([x, weight, matrix], [of_x, of_weight, ..]) = (kept, wanted) else {
+            return Err(unexpected(kept));
+        };
+        let gradients = pixels(&gradients.one)?;
+        let dx = || map(&gradients.f_mm(matrix)?, x);
         let dweight = || -> Result<Tensor> {
             let sum = gradients.f_tr()?.f_mm(&pixels(x)?)?.f_to_kind(weight.kind())?;
             Ok(sum.f_view_as(weight)?)
         };
-        Ok([wants[0].then(dx).transpose()?, wants[1].then(dweight).transpose()?])
+        Ok(vec![of_x.then(dx).transpose()?, of_weight.then(dweight).transpose()?, None])
     }
+}
+
+fn unexpected(tensors: &[Tensor]) -> Error {
+    Error::shape("convolution", format!("{} tensors", tensors.len()), "x, weight and its matrix")
 }
 
 #[cfg(test)]
@@ -88,7 +100,7 @@ mod tests {
         let w = leaf(w, if kind == Kind::Double { kind } else { Kind::Float });
         let y = match kind {
             Kind::Double => x.conv2d(&w, None::<&Tensor>, [1, 1], [0, 0], [1, 1], 1),
-            _ => custom_conv::apply::<Pointwise>(&x, &w).unwrap(),
+            _ => apply(&x, &w, &matrix(&w, kind).unwrap()).unwrap(),
         };
         assert_eq!(y.kind(), kind);
         (&y * g.to_kind(kind)).sum(kind).backward();
@@ -128,7 +140,12 @@ mod tests {
     fn other_kernels_and_dtypes_are_left_to_the_library() {
         let map = |kind| Tensor::zeros([2, 4, 8, 8], (kind, Device::Cpu));
         let kernel = |side| Tensor::zeros([6, 4, side, side], (Kind::Float, Device::Cpu));
-        let is_ours = |x: &Tensor, w: &Tensor, stride| conv(x, w, stride).unwrap().is_some();
+        let is_ours = |x: &Tensor, w: &Tensor, stride| {
+            let views = [x.shallow_clone(), x.shallow_clone()];
+            let made = conv(&views, w, stride).unwrap();
+            assert!(made.iter().all(|ys| ys.len() == 2));
+            made.is_some()
+        };
         assert_eq!(is_ours(&map(Kind::BFloat16), &kernel(1), 1), has_bf16_tiles());
         assert!(!is_ours(&map(Kind::BFloat16), &kernel(1), 2));
         assert!(!is_ours(&map(Kind::BFloat16), &kernel(3), 1));

@@ -117,9 +117,9 @@ impl Block {
             return Ok([ys, views]);
         };
         for (conv, norm) in layers {
-            ys = norm.forward_relu(&each(&ys, |y| conv.forward(y))?, train)?;
+            ys = norm.forward_relu(&conv.forward(&ys)?, train)?;
         }
-        ys = each(&ys, |y| last_conv.forward(y))?;
+        ys = last_conv.forward(&ys)?;
         // Made when it is needed: another map to hold until then.
         let shortcuts = self.shortcuts(views, train)?;
         last_norm.forward_sum_relu(&ys, &shortcuts, train)
@@ -127,7 +127,7 @@ impl Block {
 
     fn shortcuts(&self, views: Vec<Tensor>, train: bool) -> Result<Vec<Tensor>> {
         match &self.downsample {
-            Some((conv, norm)) => norm.forward(&each(&views, |x| conv.forward(x))?, train),
+            Some((conv, norm)) => norm.forward(&conv.forward(&views)?, train),
             None => Ok(views),
         }
     }
@@ -177,7 +177,7 @@ impl ResNet {
 
     /// Several views layer by layer, each a batch of its own.
     pub fn forward_views(&self, views: &[Tensor], train: bool) -> Result<Vec<Tensor>> {
-        let mut ys = each(views, |x| self.conv1.forward(x))?;
+        let mut ys = self.conv1.forward(views)?;
         ys = match self.pool {
             true => self.bn1.forward_pooled(&ys, train)?,
             false => self.bn1.forward_relu(&ys, train)?,
