@@ -25,6 +25,10 @@ use window::{Window, fold};
 /// multiplied, and the product should be a long one.
 const AT_A_TIME: usize = 1 << 19;
 
+/// Rows of columns at least for each row of a sum over them: each part of a sum is as large as the whole, and is
+/// added to it in f32.
+const ROWS_A_SUM: usize = 4;
+
 /// Numbers that a thread makes before it asks for more work.
 const SHARE: usize = 1 << 15;
 
@@ -74,6 +78,11 @@ fn multiplies(x: &Tensor, weight: &Tensor, stride: i64) -> bool {
 fn together(window: Window) -> usize {
     let threads = tch::get_num_threads().max(1) as usize;
     (AT_A_TIME * threads / window.line()).max(1)
+}
+
+/// The same where they are summed up to a gradient of so many outputs.
+fn summed_together(window: Window, outputs: usize) -> usize {
+    together(window).max((ROWS_A_SUM * outputs).div_ceil(window.places(window.width)))
 }
 
 /// Memory for the columns of so many lines `[lines x places, K K C]`.
@@ -227,11 +236,13 @@ impl<const STRIDE: i64> CustomConv for Columns<STRIDE> {
             if is_3x3 && let Some(gradient) = winograd::weight_gradient(x, weight, dy)? {
                 return Ok(gradient);
             }
+            let outputs = weight.size()[0];
+            let together = summed_together(window, outputs as usize);
             let sum = match x.kind() {
-                Kind::Float => product::<f32>(x, dy, window, together(window))?,
-                _ => product::<i16>(x, dy, window, together(window))?,
+                Kind::Float => product::<f32>(x, dy, window, together)?,
+                _ => product::<i16>(x, dy, window, together)?,
             };
-            let shape = [weight.size()[0], kernel, kernel, window.channels as i64];
+            let shape = [outputs, kernel, kernel, window.channels as i64];
             Ok(sum.f_view(shape)?.f_permute([0, 3, 1, 2])?)
         };
         Ok([wants[0].then(dx).transpose()?, wants[1].then(dweight).transpose()?])
