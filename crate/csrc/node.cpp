@@ -71,10 +71,10 @@ struct Node : torch::autograd::Function<Node> {
     return ys;
   }
 
-  // The same memory, and no view to autograd.
+  // The same memory and count of changes, and no view to autograd.
   static Tensor again(const Tensor& y) {
     return Tensor(y.unsafeGetTensorImpl()->shallow_copy_and_detach(
-        c10::VariableVersion(0), /*allow_tensor_metadata_change=*/false));
+        y.unsafeGetTensorImpl()->version_counter(), /*allow_tensor_metadata_change=*/false));
   }
 
   static variable_list backward(AutogradContext* context, variable_list dys) {

@@ -32,7 +32,8 @@ pub fn has_bf16_tiles() -> bool {
     false
 }
 
-/// Whether it multiplies tiles of 8-bit numbers (AMX), and the system lets this process use them.
+/// Whether it multiplies tiles of 8-bit numbers (AMX), and the system lets this process use them, which this
+/// asks for: oneDNN does too.
 pub fn has_byte_tiles() -> bool {
     #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
     {
@@ -85,6 +86,7 @@ mod tests {
         assert_eq!(has_fast_bf16(), has("avx512_bf16"));
         assert_eq!(has_byte_sums(), has("avx512_vnni"));
         assert_eq!(has_bf16_tiles(), has("amx_bf16") && has("amx_tile"));
-        assert_eq!(has_byte_tiles(), has("amx_int8") && has("amx_tile"));
+        // Linux may refuse the process.
+        assert!(!has_byte_tiles() || has("amx_int8") && has("amx_tile"));
     }
 }

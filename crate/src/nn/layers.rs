@@ -229,7 +229,7 @@ impl BatchNorm {
         })
     }
 
-    /// Towards a batch's mean and variance over `count` values, of which the running one is that over one less.
+    /// Towards a batch's mean and variance, which is over `count` values where the running one is over `count - 1`.
     fn move_running(&self, mean: &Tensor, var: &Tensor, count: f64) -> Result<()> {
         let _ = self.running_mean.shallow_clone().f_lerp_(mean, MOMENTUM)?;
         let var = var.f_mul_scalar(count / (count - 1.0))?;

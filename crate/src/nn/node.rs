@@ -31,9 +31,9 @@ pub trait Node {
 /// The gradient of a result, the sum of at most two.
 #[derive(Debug)]
 pub struct Gradients {
-    /// By one reader.
+    /// By one reader, whichever asked for one.
     pub one: Tensor,
-    /// By the other, where there are two and this asked for one.
+    /// By the other, where there are two and both asked for one.
     pub other: Option<Tensor>,
 }
 
@@ -64,7 +64,7 @@ pub fn apply<N: Node>(inputs: &[&Tensor]) -> Result<Tensor> {
     made::<N>(inputs, std::ptr::null_mut())
 }
 
-/// The same for a result with two readers, one for each.
+/// The same for a result with two readers, one for each. It is one memory: neither may change it in place.
 pub fn apply_twice<N: Node>(inputs: &[&Tensor]) -> Result<[Tensor; 2]> {
     const { assert!(N::TWICE) };
     let mut other = std::ptr::null_mut();
@@ -149,4 +149,60 @@ unsafe extern "C" fn on_backward<N: Node>(
         }
         Ok(())
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tch::{Device, Kind};
+
+    /// 3 x, and of two gradients a and b, which are not the same, 3 (a + 10 b).
+    struct Triple;
+
+    impl Node for Triple {
+        const TWICE: bool = true;
+
+        fn forward(inputs: &[Tensor]) -> Result<(Tensor, Option<Tensor>)> {
+            Ok((&inputs[0] * 3.0, None))
+        }
+
+        fn backward(
+            kept: &[Tensor],
+            gradients: &Gradients,
+            _wanted: &[bool],
+        ) -> Result<Vec<Option<Tensor>>> {
+            assert_eq!(kept.len(), 1);
+            let other = gradients.other.as_ref().map_or_else(|| Tensor::from(0.0), |b| b * 10.0);
+            Ok(vec![Some((&gradients.one + other) * 3.0)])
+        }
+    }
+
+    #[test]
+    fn two_readers_gradients_arrive_apart_and_only_those_that_were_asked_for() {
+        let gradient = |read: &dyn Fn([Tensor; 2]) -> Tensor| {
+            let x = Tensor::from(2.0).to_kind(Kind::Float).set_requires_grad(true);
+            let both = apply_twice::<Triple>(&[&x]).unwrap();
+            assert_eq!(both[0].data_ptr(), both[1].data_ptr());
+            assert!(both.iter().all(|y| y.double_value(&[]) == 6.0 && y.requires_grad()));
+            read(both).backward();
+            let grad = x.grad();
+            grad.defined().then(|| grad.double_value(&[]))
+        };
+        assert_eq!(gradient(&|[a, b]| a * 5.0 + b * 7.0), Some(3.0 * (5.0 + 70.0)));
+        assert_eq!(gradient(&|[a, _]| a * 5.0), Some(15.0));
+        assert_eq!(gradient(&|[_, b]| b * 7.0), Some(21.0));
+        // By neither.
+        let aside = Tensor::ones([], (Kind::Float, Device::Cpu)).set_requires_grad(true);
+        assert_eq!(gradient(&|[a, _]| &aside + a.detach()), None);
+    }
+
+    /// ReLU's mask is kept of one, and the other is the same memory.
+    #[test]
+    fn what_a_reader_changes_in_place_is_an_error_and_not_a_wrong_gradient() {
+        let x = Tensor::from(2.0).to_kind(Kind::Float).set_requires_grad(true);
+        let [one, mut other] = apply_twice::<Triple>(&[&x]).unwrap();
+        let squared = &one * &one;
+        let changed = tch::no_grad(|| other.f_add_scalar_(1.0).map(|_| ()));
+        assert!(changed.is_err() || squared.f_backward().is_err());
+    }
 }

@@ -12,7 +12,8 @@ use crate::error::{Error, Result};
 use crate::processor::has_bf16_tiles;
 
 /// Kernel `[O, C, 1, 1]` in f32 on `views [N, C, H, W]`, whose dtype is the results'; None where it would not be
-/// better. The kernel is rounded once, for all of them and for their gradients.
+/// better. The kernel is rounded once, for all of them and for their gradients; it is kept all the same, by which
+/// autograd sees when it was changed in between.
 pub fn conv(views: &[Tensor], weight: &Tensor, stride: i64) -> Result<Option<Vec<Tensor>>> {
     let is_pointwise = stride == 1 && weight.size()[2..] == [1, 1];
     if is_pointwise && views.iter().all(|x| gains(x, weight)) {

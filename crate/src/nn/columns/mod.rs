@@ -25,8 +25,8 @@ use window::{Window, fold};
 /// multiplied, and the product should be a long one.
 const AT_A_TIME: usize = 1 << 19;
 
-/// Rows of columns at least for each row of a sum over them: each part of a sum is as large as the whole, and is
-/// added to it in f32.
+/// Rows of columns at least for each row of a sum over them, even if the cache does not hold them: each part of a
+/// sum is as large as the whole, and is added to it in f32.
 const ROWS_A_SUM: usize = 4;
 
 /// Numbers that a thread makes before it asks for more work.

@@ -45,7 +45,7 @@ pub enum Relu<'a, T> {
     /// Of y = scale x + shift.
     Of(Norm<'a>),
     /// y, which had a shortcut too, and its gradient by another reader; the gradient of the sum is the
-    /// shortcut's as well, and is written.
+    /// shortcut's as well, and is written, rounded, while it is added up as it is.
     With { y: &'a [T], other: Option<&'a [T]>, gradient: &'a mut [T] },
 }
 

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::scan::{Query, Scan};
 use crate::error::Result;
-use crate::{processor, threads};
+use crate::threads;
 
 /// Rows multiplied at once.
 const ROWS: usize = 64;
@@ -81,12 +81,14 @@ trait Group<const QUERIES: usize>: Sync {
     type Ready;
 
     /// # Safety
-    /// The processor has the way's instructions. So it must for `multiply`, and this thread keep what came
-    /// from here.
+    /// The processor has the way's instructions.
     unsafe fn ready() -> Self::Ready;
 
     /// Sums of each query with `ROWS` rows, and a bit for each that is not below its query's floor; the sums
     /// of a query without any may be left out.
+    ///
+    /// # Safety
+    /// This thread keeps what came from `ready`, and has called it for no other way since.
     unsafe fn multiply(
         &self,
         rows: &Rows,
@@ -116,11 +118,11 @@ type Way = unsafe fn(usize, &[i8], &Packed, usize, f32, usize) -> Result<Option<
 /// The fastest there is.
 fn way() -> Way {
     #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-    if processor::has_byte_tiles() {
+    if crate::processor::has_byte_tiles() {
         return in_parts::<{ tiles::QUERIES }, tiles::InTiles>;
     }
     #[cfg(target_arch = "x86_64")]
-    if processor::has_byte_sums() {
+    if crate::processor::has_byte_sums() {
         return in_parts::<{ registers::QUERIES }, registers::InRegisters>;
     }
     in_parts::<{ plain::QUERIES }, plain::Plain>

@@ -18,11 +18,11 @@ macro_rules! by_each_way {
     ($check:ident($($argument:expr),*)) => {{
         $check::<{ plain::QUERIES }, plain::Plain>($($argument),*);
         #[cfg(target_arch = "x86_64")]
-        if processor::has_byte_sums() {
+        if crate::processor::has_byte_sums() {
             $check::<{ registers::QUERIES }, registers::InRegisters>($($argument),*);
         }
         #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-        if processor::has_byte_tiles() {
+        if crate::processor::has_byte_tiles() {
             $check::<{ tiles::QUERIES }, tiles::InTiles>($($argument),*);
         }
     }};

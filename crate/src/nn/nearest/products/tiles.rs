@@ -57,8 +57,8 @@ impl Group<QUERIES> for InTiles {
         floors: &[f32; QUERIES],
         sums: &mut [Line<i32>; QUERIES],
     ) -> [u64; QUERIES] {
-        assert!(rows.len() >= LINES * self.codes.len());
-        // SAFETY: the caller knows the processor and has shaped the tiles; each reads `LINES` lines of rows for
+        assert!(!self.codes.is_empty() && rows.len() >= LINES * self.codes.len());
+        // SAFETY: the caller knows the processor and has shaped the tiles; the loop is gone through once at least and reads `LINES` lines of rows for
         // each tile of codes, and writes a line for each query.
         unsafe {
             asm!(
