@@ -34,39 +34,45 @@ fn of_rows<T: Value>(values: &[T], channels: usize) -> Result<[Vec<f32>; 2]> {
     let each = values.chunks(share).zip(shares.chunks_exact_mut(3 * channels));
     threads::each(each, |(values, sums)| add_up(values, sums))?;
 
-    let mut total = vec![Moments::default(); channels];
+    let mut total = Moments::of(channels);
     for (values, sums) in values.chunks(share).zip(shares.chunks_exact(3 * channels)) {
-        for (c, total) in total.iter_mut().enumerate() {
-            let [pivot, sum, squares] = [0, 1, 2].map(|row| f64::from(sums[row * channels + c]));
-            total.add(Moments::of((values.len() / channels) as f64, pivot, sum, squares));
-        }
+        total.add((values.len() / channels) as f64, sums);
     }
-    let variance = total.iter().map(|total| (total.squares / total.count) as f32);
-    Ok([total.iter().map(|total| total.mean as f32).collect(), variance.collect()])
+    let variance = total.squares.iter().map(|squares| (squares / total.count) as f32).collect();
+    Ok([total.mean.iter().map(|&mean| mean as f32).collect(), variance])
 }
 
-/// Of some values of a channel.
-#[derive(Debug, Clone, Copy, Default)]
+/// Of some values of each channel.
 struct Moments {
     count: f64,
-    mean: f64,
-    /// Sum of the squares of the distances from the mean.
-    squares: f64,
+    mean: Vec<f64>,
+    /// Sums of the squares of the distances from the mean.
+    squares: Vec<f64>,
 }
 
 impl Moments {
-    fn of(count: f64, pivot: f64, sum: f64, squares: f64) -> Self {
-        let squares = squares - sum * sum / count;
-        // Rounding may leave less than none; what is no number stays none.
-        let squares = if squares < 0.0 { 0.0 } else { squares };
-        Self { count, mean: pivot + sum / count, squares }
+    /// Of none.
+    fn of(channels: usize) -> Self {
+        Self { count: 0.0, mean: vec![0.0; channels], squares: vec![0.0; channels] }
     }
 
-    /// Those of more values.
-    fn add(&mut self, more: Self) {
-        let (count, apart) = (self.count + more.count, more.mean - self.mean);
-        self.mean += apart * more.count / count;
-        self.squares += more.squares + apart * apart * self.count * more.count / count;
+    /// And those of `more` values, of which `add_up` made `sums [3, C]`.
+    fn add(&mut self, more: f64, sums: &[f32]) {
+        let channels = self.mean.len();
+        let count = self.count + more;
+        let (of_one, share) = (1.0 / more, more / count);
+        let (pivots, sums) = sums.split_at(channels);
+        let sums = pivots.iter().zip(&sums[..channels]).zip(&sums[channels..]);
+        for ((mean, squares), ((&pivot, &sum), &squared)) in
+            self.mean.iter_mut().zip(&mut self.squares).zip(sums)
+        {
+            let (pivot, sum) = (f64::from(pivot), f64::from(sum));
+            let apart = pivot + sum * of_one - *mean;
+            let own = f64::from(squared) - sum * sum * of_one;
+            *mean += apart * share;
+            // Rounding may leave less than none; what is no number stays none.
+            *squares += if own < 0.0 { 0.0 } else { own } + apart * apart * self.count * share;
+        }
         self.count = count;
     }
 }
@@ -76,9 +82,10 @@ fn add<T: Value>(x: &[T], sums: &mut [f32]) {
     let channels = sums.len() / 3;
     let (pivot, sums) = sums.split_at_mut(channels);
     let first = (x.len() / channels / PIVOT_OF).max(1);
+    let part = 1.0 / first as f32;
     for pixel in x.chunks_exact(channels).take(first) {
         for (pivot, value) in pivot.iter_mut().zip(pixel) {
-            *pivot += value.wide() / first as f32;
+            *pivot += value.wide() * part;
         }
     }
     let pivot = &*pivot;
