@@ -135,7 +135,7 @@ fn a_query_that_is_no_number_finds_no_similarity() {
     assert_eq!(listed(&index), [0]);
 }
 
-/// Tiles of ours have other shapes than the library's, which remembers on each thread what it set.
+/// Tiles of ours may have other shapes than the library's.
 #[test]
 fn the_library_computes_the_same_after_a_look_up() {
     tch::manual_seed(5);

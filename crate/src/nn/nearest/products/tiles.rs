@@ -165,8 +165,7 @@ impl Shapes {
     }
 }
 
-/// Tiles of full size until it is dropped. Then the shapes of before: the library remembers those it gave
-/// this thread and does not give them again.
+/// Tiles of full size until it is dropped; then the shapes of before, whoever on this thread counts on them.
 pub struct Shaped(Shapes);
 
 impl Shaped {
