@@ -14,7 +14,7 @@ use crate::threads;
 
 /// Pixels at a time, whose sums stay in registers.
 const PIXELS: usize = 8;
-/// Of so many pixels one is among those whose mean is the pivot.
+/// One in so many pixels of a share, the first of them, makes the pivot.
 const PIVOT_OF: usize = 16;
 /// Numbers that a thread takes at a time.
 const SHARE: usize = 1 << 16;
