@@ -12,8 +12,9 @@ use super::wide::wide;
 use crate::error::Result;
 use crate::threads;
 
-/// Pixels at a time, whose sums stay in registers.
-const PIXELS: usize = 8;
+/// Pixels at a time, far apart from each other and each with the next ones after it: several streams come out of
+/// memory faster than one. Their sums stay in registers.
+const STREAMS: usize = 8;
 /// One in so many pixels of a share, the first of them, makes the pivot.
 const PIVOT_OF: usize = 16;
 /// Numbers that a thread takes at a time.
@@ -89,24 +90,28 @@ fn add<T: Value>(x: &[T], sums: &mut [f32]) {
         }
     }
     let pivot = &*pivot;
-    let step = PIXELS * pivot.len();
-    let whole = x.len() / step * step;
-    for first in (0..whole).step_by(step) {
-        add_pixels::<T, PIXELS>(&x[first..], pivot, sums);
+    let apart = x.len() / (STREAMS * channels) * channels;
+    for first in (0..apart).step_by(channels) {
+        add_pixels::<T, STREAMS>(x, [first, apart], pivot, sums);
     }
-    for first in (whole..x.len()).step_by(pivot.len()) {
-        add_pixels::<T, 1>(&x[first..], pivot, sums);
+    for first in (STREAMS * apart..x.len()).step_by(channels) {
+        add_pixels::<T, 1>(x, [first, 0], pivot, sums);
     }
 }
 
 #[inline(always)]
-fn add_pixels<T: Value, const COUNT: usize>(x: &[T], pivot: &[f32], sums: &mut [f32]) {
+fn add_pixels<T: Value, const COUNT: usize>(
+    x: &[T],
+    [first, apart]: [usize; 2],
+    pivot: &[f32],
+    sums: &mut [f32],
+) {
     let channels = pivot.len();
     for c in (0..channels).step_by(LANES) {
         let pivot = load(pivot, c);
         let (mut sum, mut squares) = (load(sums, c), load(sums, channels + c));
         for pixel in 0..COUNT {
-            let mut lane = load(x, pixel * channels + c);
+            let mut lane = load(x, first + pixel * apart + c);
             for k in 0..LANES {
                 lane[k] -= pivot[k];
                 sum[k] += lane[k];

@@ -1,12 +1,13 @@
 //! The loops over some pixels `[pixels, C]`, channels innermost. Memory is what they wait for, so each reads
-//! and writes everything once, in its order.
+//! and writes everything once.
 
 use crate::nn::norm_gradient::{Norm, Spread};
 use crate::nn::value::{LANES, Lane, Value, load, stored};
 use crate::nn::wide::wide;
 
-/// Pixels at a time, whose sums stay in registers.
-const PIXELS: usize = 4;
+/// Pixels at a time, far apart from each other and each with the next ones after it: several streams come out of
+/// memory faster than one. Their sums stay in registers.
+const STREAMS: usize = 4;
 
 /// What is no number stays none, as in the library.
 #[inline(always)]
@@ -21,10 +22,28 @@ fn normalised<T: Value>(x: &[T], at: usize, scale: &Lane, shift: &Lane) -> Lane 
 #[inline(always)]
 fn write<T: Value>(x: &[T], shortcut: Option<&[T]>, norm: Norm<'_>, y: &mut [T]) {
     let channels = norm.scale.len();
-    for first in (0..x.len()).step_by(channels) {
-        for c in (0..channels).step_by(LANES) {
-            let at = first + c;
-            let mut lane = normalised(x, at, &load(norm.scale, c), &load(norm.shift, c));
+    let apart = x.len() / (STREAMS * channels) * channels;
+    for first in (0..apart).step_by(channels) {
+        write_pixels::<T, STREAMS>(x, shortcut, norm, [first, apart], y);
+    }
+    for first in (STREAMS * apart..x.len()).step_by(channels) {
+        write_pixels::<T, 1>(x, shortcut, norm, [first, 0], y);
+    }
+}
+
+#[inline(always)]
+fn write_pixels<T: Value, const COUNT: usize>(
+    x: &[T],
+    shortcut: Option<&[T]>,
+    norm: Norm<'_>,
+    [first, apart]: [usize; 2],
+    y: &mut [T],
+) {
+    for c in (0..norm.scale.len()).step_by(LANES) {
+        let (scale, shift) = (load(norm.scale, c), load(norm.shift, c));
+        for pixel in 0..COUNT {
+            let at = first + pixel * apart + c;
+            let mut lane = normalised(x, at, &scale, &shift);
             if let Some(shortcut) = shortcut {
                 let more = load(shortcut, at);
                 for k in 0..LANES {
@@ -51,23 +70,23 @@ pub enum Relu<'a, T> {
 
 #[inline(always)]
 fn sum<T: Value>(x: &[T], dy: &[T], mean: &[f32], relu: Relu<'_, T>, sums: &mut [f32]) {
-    let step = PIXELS * mean.len();
-    let whole = x.len() / step * step;
+    let channels = mean.len();
+    let apart = x.len() / (STREAMS * channels) * channels;
     match relu {
         Relu::Of(norm) => {
-            for first in (0..whole).step_by(step) {
-                sum_of::<T, PIXELS>(x, dy, first, mean, norm, sums);
+            for first in (0..apart).step_by(channels) {
+                sum_of::<T, STREAMS>(x, dy, [first, apart], mean, norm, sums);
             }
-            for first in (whole..x.len()).step_by(mean.len()) {
-                sum_of::<T, 1>(x, dy, first, mean, norm, sums);
+            for first in (STREAMS * apart..x.len()).step_by(channels) {
+                sum_of::<T, 1>(x, dy, [first, 0], mean, norm, sums);
             }
         }
         Relu::With { y, other, gradient } => {
-            for first in (0..whole).step_by(step) {
-                sum_with::<T, PIXELS>(x, (dy, other), first, mean, (y, gradient), sums);
+            for first in (0..apart).step_by(channels) {
+                sum_with::<T, STREAMS>(x, (dy, other), [first, apart], mean, (y, gradient), sums);
             }
-            for first in (whole..x.len()).step_by(mean.len()) {
-                sum_with::<T, 1>(x, (dy, other), first, mean, (y, gradient), sums);
+            for first in (STREAMS * apart..x.len()).step_by(channels) {
+                sum_with::<T, 1>(x, (dy, other), [first, 0], mean, (y, gradient), sums);
             }
         }
     }
@@ -95,7 +114,7 @@ fn passed(value: &Lane, mut gradient: Lane) -> Lane {
 fn sum_of<T: Value, const COUNT: usize>(
     x: &[T],
     dy: &[T],
-    first: usize,
+    [first, apart]: [usize; 2],
     mean: &[f32],
     norm: Norm<'_>,
     sums: &mut [f32],
@@ -105,7 +124,7 @@ fn sum_of<T: Value, const COUNT: usize>(
         let (scale, shift, centre) = (load(norm.scale, c), load(norm.shift, c), load(mean, c));
         let (mut gradients, mut products) = (load(sums, c), load(sums, channels + c));
         for pixel in 0..COUNT {
-            let at = first + pixel * channels + c;
+            let at = first + pixel * apart + c;
             let gradient = passed(&normalised(x, at, &scale, &shift), load(dy, at));
             add(&gradient, &load(x, at), &centre, &mut gradients, &mut products);
         }
@@ -118,7 +137,7 @@ fn sum_of<T: Value, const COUNT: usize>(
 fn sum_with<T: Value, const COUNT: usize>(
     x: &[T],
     (dy, other): (&[T], Option<&[T]>),
-    first: usize,
+    [first, apart]: [usize; 2],
     mean: &[f32],
     (y, to): (&[T], &mut [T]),
     sums: &mut [f32],
@@ -128,7 +147,7 @@ fn sum_with<T: Value, const COUNT: usize>(
         let centre = load(mean, c);
         let (mut gradients, mut products) = (load(sums, c), load(sums, channels + c));
         for pixel in 0..COUNT {
-            let at = first + pixel * channels + c;
+            let at = first + pixel * apart + c;
             let mut gradient = load(dy, at);
             if let Some(other) = other {
                 let more = load(other, at);
