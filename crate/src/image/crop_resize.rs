@@ -2,15 +2,12 @@
 //! (`Resample.c`).
 
 use super::buffers::{recycle, unwritten};
+use super::transpose::{Column, STRIP, to_columns, to_rows};
 use super::{CHANNELS, Picture};
 
 /// Fraction bits of a weight, as in Pillow: 32 less 8 for the value and 2 spare.
 const PRECISION: u32 = 32 - 8 - 2;
 const HALF: i32 = 1 << (PRECISION - 1);
-/// Rows that the horizontal pass takes together: their columns are then contiguous and fill whole
-/// vectors.
-const STRIP: usize = 16;
-type Column = [u8; STRIP * CHANNELS];
 
 /// A rectangle of whole pixels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -139,38 +136,30 @@ fn resample_rows(
     let mut out = unwritten(weights.spans.len() as u32, rows.len() as u32);
     let (stride, out_stride) = (picture.stride(), out.stride());
     let left = crop.left as usize * CHANNELS;
-    let mut strip: Vec<Column> = vec![[0; STRIP * CHANNELS]; crop.width as usize];
+    let mut columns: Vec<Column> = vec![[0; STRIP * CHANNELS]; crop.width as usize];
+    let mut made: Vec<Column> = vec![[0; STRIP * CHANNELS]; weights.spans.len()];
     let from = &picture.pixels[(crop.top as usize + rows.start) * stride..];
     for (part, to) in from.chunks(STRIP * stride).zip(out.pixels.chunks_mut(STRIP * out_stride)) {
         let lines = to.len() / out_stride;
-        for (line, row) in part.chunks_exact(stride).take(lines).enumerate() {
-            let pixels = row[left..].as_chunks::<CHANNELS>().0;
-            for (column, pixel) in strip.iter_mut().zip(pixels) {
-                column.as_chunks_mut::<CHANNELS>().0[line] = *pixel;
-            }
-        }
-        resample_strip(&strip, weights, to, out_stride);
+        to_columns(&part[left..lines * stride], stride, &mut columns);
+        resample_strip(&columns, weights, &mut made);
+        to_rows(&made, to, out_stride);
     }
     out
 }
 
 vectorised! {
-    /// Makes all output columns of one strip and writes them as rows of `stride` bytes.
-    fn resample_strip(strip: &[Column], weights: &Weights, to: &mut [u8], stride: usize) {
-        for (x, (first, weights)) in weights.iter().enumerate() {
+    /// Makes all output columns of one strip.
+    fn resample_strip(strip: &[Column], weights: &Weights, to: &mut [Column]) {
+        for ((first, weights), to) in weights.iter().zip(to) {
             let mut sums = [HALF; STRIP * CHANNELS];
             for (column, weight) in strip[first..].iter().zip(weights) {
                 for (sum, value) in sums.iter_mut().zip(column) {
                     *sum += i32::from(*value) * weight;
                 }
             }
-            let mut values = [0; STRIP * CHANNELS];
-            for (value, sum) in values.iter_mut().zip(sums) {
+            for (value, sum) in to.iter_mut().zip(sums) {
                 *value = narrow(sum);
-            }
-            let pixels = values.as_chunks::<CHANNELS>().0;
-            for (pixel, row) in pixels.iter().zip(to.chunks_exact_mut(stride)) {
-                row.as_chunks_mut::<CHANNELS>().0[x] = *pixel;
             }
         }
     }

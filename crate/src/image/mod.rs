@@ -12,6 +12,7 @@ mod jpeg;
 pub(crate) mod normalise;
 pub(crate) mod options;
 pub mod orient;
+mod transpose;
 pub mod view;
 
 #[cfg(test)]
