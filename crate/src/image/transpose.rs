@@ -7,8 +7,8 @@ pub(super) const STRIP: usize = 16;
 /// The pixels of one column of a strip.
 pub(super) type Column = [u8; STRIP * CHANNELS];
 
-/// Rows `stride` bytes apart, at most `STRIP` of them, as columns: as many as there is room for and pixels in a
-/// row. What the columns of fewer rows end with stays.
+/// Rows `stride` bytes apart, at most `STRIP` of them, as columns: as many as there is room for, and no more than
+/// the last row has pixels. What the columns of fewer rows end with stays.
 pub(super) fn to_columns(rows: &[u8], stride: usize, columns: &mut [Column]) {
     #[cfg(target_arch = "x86_64")]
     if super::vectorised::has_widest() && rows.len() > (STRIP - 1) * stride {
@@ -224,5 +224,9 @@ mod tests {
         to_columns(&rows, 37 * CHANNELS, &mut fast);
         pixels_to_columns(&rows, 37 * CHANNELS, &mut plain);
         assert!(fast == plain);
+        let (mut fast, mut back) = (vec![9; rows.len()], vec![9; rows.len()]);
+        to_rows(&plain, &mut fast, 37 * CHANNELS);
+        pixels_to_rows(&plain, &mut back, 37 * CHANNELS);
+        assert!(fast == back && back != rows);
     }
 }

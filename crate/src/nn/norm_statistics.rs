@@ -12,8 +12,7 @@ use super::wide::wide;
 use crate::error::Result;
 use crate::threads;
 
-/// Pixels at a time, far apart from each other and each with the next ones after it: several streams come out of
-/// memory faster than one. Their sums stay in registers.
+/// Pixels at a time, one from each of so many parts of a share: memory gives several streams faster than one.
 const STREAMS: usize = 8;
 /// One in so many pixels of a share, the first of them, makes the pivot.
 const PIVOT_OF: usize = 16;

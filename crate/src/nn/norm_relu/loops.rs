@@ -5,8 +5,7 @@ use crate::nn::norm_gradient::{Norm, Spread};
 use crate::nn::value::{LANES, Lane, Value, load, stored};
 use crate::nn::wide::wide;
 
-/// Pixels at a time, far apart from each other and each with the next ones after it: several streams come out of
-/// memory faster than one. Their sums stay in registers.
+/// Pixels at a time, one from each of so many parts of a share: memory gives several streams faster than one.
 const STREAMS: usize = 4;
 
 /// What is no number stays none, as in the library.
@@ -167,6 +166,7 @@ fn sum_with<T: Value, const COUNT: usize>(
 #[inline(always)]
 fn spread<T: Value>(x: &[T], dy: &[T], relu: Option<Norm<'_>>, by: Spread<'_>, dx: &mut [T]) {
     let channels = by.mean.len();
+    // In its order: of several streams it is no faster.
     for first in (0..x.len()).step_by(channels) {
         for c in (0..channels).step_by(LANES) {
             let at = first + c;
